@@ -1,1 +1,22 @@
-//! x
+//! Retrieval-augmented generation, tenant isolation, tracing-to-Postgres and limits as composable Tower layers.
+
+pub mod answer;
+pub mod ask;
+pub mod error;
+pub mod filter;
+pub mod memory;
+pub mod passage;
+pub mod port;
+mod scoped;
+pub mod stage;
+pub mod tenant;
+pub mod trace;
+
+pub use self::answer::{AbstainReason, Answer, AnswerStream, Event, Finish, Usage};
+pub use self::ask::{Ask, AskId, Channel, Question, SessionId};
+pub use self::error::{BoxError, Error, ErrorKind, Result, Stage};
+pub use self::filter::Filter;
+pub use self::passage::{Origin, Passage, Passages, Source};
+pub use self::scoped::{Scoped, Traceable};
+pub use self::tenant::{Grant, TenantAuthority, TenantId, TenantScope};
+pub use self::trace::TraceHandle;

@@ -1,0 +1,5 @@
+//! Conversation memory.
+
+mod history;
+
+pub use self::history::{History, Turn};

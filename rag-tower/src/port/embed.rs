@@ -1,0 +1,81 @@
+//! Text to vectors.
+
+use std::sync::Arc;
+
+use tower_service::Service;
+
+use crate::error::Error;
+use crate::scoped::Scoped;
+use crate::tenant::TenantScope;
+use crate::trace::TraceHandle;
+
+/// A dense vector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedding(Arc<[f32]>);
+
+/// Texts of one tenant to embed.
+#[derive(Clone, Debug)]
+pub struct EmbedRequest {
+    /// Whose texts.
+    pub scope: TenantScope,
+    /// Where it is written down.
+    pub trace: TraceHandle,
+    /// What the texts are, for models that treat them differently.
+    pub kind: EmbedKind,
+    /// The texts; the response has one vector for each, in the same order.
+    pub texts: Vec<Arc<str>>,
+}
+
+/// What a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmbedKind {
+    /// A question.
+    Query,
+    /// A piece of a document.
+    Document,
+}
+
+/// A service that embeds: [`EmbedRequest`] in, one [`Embedding`] a text out. Implemented by every service of that shape.
+pub trait Embedder:
+    Service<EmbedRequest, Response = Vec<Embedding>, Error = Error, Future: Send + 'static>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Embedder for S where
+    S: Service<EmbedRequest, Response = Vec<Embedding>, Error = Error, Future: Send + 'static>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+// === impl Embedding ===
+
+impl Embedding {
+    /// Wraps a vector.
+    #[must_use]
+    pub fn new(vector: impl Into<Arc<[f32]>>) -> Self {
+        Self(vector.into())
+    }
+
+    /// Its numbers.
+    #[must_use]
+    pub fn as_slice(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+impl Scoped for EmbedRequest {
+    fn scope(&self) -> &TenantScope {
+        &self.scope
+    }
+
+    fn trace(&self) -> &TraceHandle {
+        &self.trace
+    }
+}

@@ -1,0 +1,122 @@
+//! Vectors of many tenants in one index.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use super::Embedding;
+use crate::error::Error;
+use crate::filter::Filter;
+use crate::passage::{ChunkId, DocumentId, Origin};
+use crate::tenant::{BranchId, TenantScope};
+
+/// A sparse vector: ascending term ids with their weights, of equal length.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SparseVector {
+    /// Term ids, ascending, without repeats.
+    pub indices: Vec<u32>,
+    /// The weight of each.
+    pub values: Vec<f32>,
+}
+
+/// One chunk in the index. The tenant is not part of it: the store stamps it from the scope.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// The chunk; [`ChunkId::of`] makes it.
+    pub chunk: ChunkId,
+    /// Its document.
+    pub document: DocumentId,
+    /// The document's branch.
+    pub branch: Option<BranchId>,
+    /// The dense vector.
+    pub dense: Embedding,
+    /// The term weights.
+    pub sparse: SparseVector,
+    /// The document's labels, for [`Condition::Label`](crate::filter::Condition::Label).
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What to look for.
+#[derive(Clone, Debug)]
+pub struct VectorQuery {
+    /// The vector.
+    pub vector: QueryVector,
+    /// What narrows it.
+    pub filter: Filter,
+    /// The most hits.
+    pub limit: usize,
+}
+
+/// The vector to look for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum QueryVector {
+    /// By meaning.
+    Dense(Embedding),
+    /// By words.
+    Sparse(SparseVector),
+}
+
+/// One hit: the text is fetched elsewhere, from where it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// The document, as the index has it.
+    pub document: DocumentId,
+    /// Whose it is, as the index has it.
+    pub origin: Origin,
+    /// Cosine similarity or dot product, higher is better.
+    pub score: f32,
+}
+
+/// A vector index shared by all tenants: what a backend implements. Every method filters by the scope's tenant, and by
+/// its branches, inside the index; a filter that cannot be applied is an error, never a search without it.
+pub trait VectorStore: Send + Sync + 'static {
+    /// Adds or replaces points of the scope's tenant.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable), or [`InvalidInput`](crate::ErrorKind::InvalidInput)
+    /// when a vector has the wrong dimension. A failed call may have written some points; calling again is safe.
+    fn upsert(
+        &self,
+        scope: &TenantScope,
+        points: Vec<Point>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Removes a document's points, and reports nothing when there are none.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable).
+    fn delete_document(
+        &self,
+        scope: &TenantScope,
+        document: DocumentId,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// The nearest points that the scope may see, best first.
+    ///
+    /// # Errors
+    /// [`FilterUnavailable`](crate::ErrorKind::FilterUnavailable) when the tenant filter cannot be applied,
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable) otherwise.
+    fn search(
+        &self,
+        scope: &TenantScope,
+        query: &VectorQuery,
+    ) -> impl Future<Output = Result<Vec<Hit>, Error>> + Send;
+
+    /// How many points the scope may see.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    fn count(&self, scope: &TenantScope) -> impl Future<Output = Result<u64, Error>> + Send;
+}
+
+// === impl SparseVector ===
+
+impl SparseVector {
+    /// True without terms.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
+    }
+}

@@ -1,0 +1,81 @@
+//! The row, and the port behind the writer.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use super::{HitRecord, Outcome, Span};
+use crate::answer::Usage;
+use crate::ask::{AskId, Channel, SessionId};
+use crate::error::BoxError;
+use crate::passage::Source;
+use crate::tenant::{BranchId, TenantId};
+
+/// One ask, as it is kept.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TraceRow {
+    /// The ask's id.
+    pub trace_id: AskId,
+    /// When the ask began: the id's own milliseconds.
+    pub ts: OffsetDateTime,
+    /// Whose it is.
+    pub tenant_id: TenantId,
+    /// The branch it was narrowed to, when it was narrowed to one.
+    pub branch_id: Option<BranchId>,
+    /// Who held the credential.
+    pub subject: Option<Arc<str>>,
+    /// The conversation.
+    pub session_id: Option<SessionId>,
+    /// The caller's own id for it.
+    pub request_id: Option<Arc<str>>,
+    /// How it came.
+    pub channel: Channel,
+    /// The route that answered.
+    pub route: Option<Arc<str>>,
+    /// How it ended; gives status, finish, reason and error kind.
+    pub outcome: Outcome,
+    /// The error's public message, when there was one.
+    pub error: Option<Arc<str>>,
+    /// From the start to the end.
+    pub latency: Duration,
+    /// From the start to the first piece of text.
+    pub ttft: Option<Duration>,
+    /// What was asked.
+    pub question: Option<Arc<str>>,
+    /// What was answered, as far as it got, bounded in size.
+    pub answer: Option<Arc<str>>,
+    /// What the answer could cite.
+    pub sources: Arc<[Source]>,
+    /// A tool's facts.
+    pub tool_metadata: Map<String, Value>,
+    /// Finished stages.
+    pub spans: Vec<Span>,
+    /// What each source found.
+    pub hits: Vec<HitRecord>,
+    /// How well what was found fits.
+    pub confidence: Option<f32>,
+    /// Sources that were down.
+    pub degraded: Vec<Arc<str>>,
+    /// Tokens.
+    pub usage: Option<Usage>,
+    /// Estimated cost in US dollars.
+    pub cost_estimate: Option<f64>,
+    /// Who generated.
+    pub llm_provider: Option<Arc<str>>,
+    /// The model.
+    pub llm_model: Option<Arc<str>>,
+}
+
+/// Where rows go: what a backend implements. It only ever sees batches, from one task.
+pub trait TraceStore: Send + Sync + 'static {
+    /// Writes a batch, all or nothing; a row whose id is there already is left as it is, so that a batch may be
+    /// written again after an error.
+    ///
+    /// # Errors
+    /// Whatever kept the batch from being written. The writer keeps the rows and tries again.
+    fn write(&self, rows: &[TraceRow]) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
