@@ -7,6 +7,7 @@ pub mod filter;
 pub mod memory;
 pub mod passage;
 pub mod port;
+pub mod retrieve;
 mod scoped;
 pub mod stage;
 pub mod tenant;

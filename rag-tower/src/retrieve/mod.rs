@@ -1,0 +1,5 @@
+//! Finding passages: the port, its one door, and ways to combine sources.
+
+mod query;
+
+pub use self::query::{Query, Retrieve, fetch};
