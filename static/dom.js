@@ -1,0 +1,149 @@
+// The only way these pages make elements. Text is always a text node: nothing here parses HTML.
+
+import { bind } from "./i18n.js";
+
+/**
+ * Makes an element.
+ * `props`: `class`, `i18n` (key or [key, args] for the text), `label`, `tip`, `hint` (the same for
+ * aria-label, title and placeholder), `on` ({event: handler}), `data`; everything else is an attribute.
+ */
+export function h(tag, props = {}, ...children) {
+  const el = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name === "class") el.className = value;
+    else if (name === "on") for (const [type, handler] of Object.entries(value)) el.addEventListener(type, handler);
+    else if (name === "data") Object.assign(el.dataset, value);
+    else if (name === "i18n") bind(el, "text", value);
+    else if (name === "label") bind(el, "aria-label", value);
+    else if (name === "tip") bind(el, "title", value);
+    else if (name === "hint") bind(el, "placeholder", value);
+    else el.setAttribute(name, value === true ? "" : String(value));
+  }
+  append(el, children);
+  return el;
+}
+
+/** Adds children: nodes as they are, anything else as text; null and false are skipped. */
+export function append(el, children) {
+  for (const child of children.flat()) {
+    if (child === undefined || child === null || child === false) continue;
+    el.append(child instanceof Node ? child : document.createTextNode(String(child)));
+  }
+}
+
+/** Replaces all children. */
+export function fill(el, ...children) {
+  el.replaceChildren();
+  append(el, children);
+  return el;
+}
+
+export const $ = (selector, root = document) => root.querySelector(selector);
+
+const PATHS = {
+  send: "M12 19V5M5.5 11.5 12 5l6.5 6.5",
+  stop: "M7.5 7.5h9v9h-9z",
+  up: "M7 11v9H4v-9zM7 11l4-7.5c1.6 0 2.5 1.2 2.2 2.7L12.6 9.5h5.6c1.2 0 2 1.1 1.7 2.2l-1.7 6.6c-.2 1-1.1 1.7-2.1 1.7H7",
+  down: "M17 13V4h3v9zM17 13l-4 7.5c-1.6 0-2.5-1.2-2.2-2.7l.6-3.3H5.8c-1.2 0-2-1.1-1.7-2.2l1.7-6.6C6 4.700 6.900 4 7.900 4H17",
+  copy: "M9 9h10v11H9zM5 15V4h10",
+  check: "M5 12.500 10 17.500 19.500 7",
+  plus: "M12 5v14M5 12h14",
+  close: "M6 6l12 12M18 6 6 18",
+  theme: "M12 4a8 8 0 1 0 0 16zM12 4a8 8 0 0 1 0 16",
+  refresh: "M19.500 12a7.500 7.500 0 1 1-2.200-5.300L19.500 9M19.500 4.500V9H15",
+  previous: "M14.500 6 8.500 12l6 6",
+  next: "M9.500 6l6 6-6 6",
+  leave: "M10 5H5v14h5M14 8l4 4-4 4M18 12H9",
+};
+
+/** A decorative icon; the control around it carries the accessible name. */
+export function icon(name) {
+  const ns = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(ns, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(ns, "path");
+  path.setAttribute("d", PATHS[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** A button that copies `text` and says so for a moment. */
+export function copyButton(text, shown, label) {
+  const mark = h("span", { class: "copy-mark" }, icon("copy"));
+  const said = h("span", { class: "sr-only", role: "status" });
+  const button = h(
+    "button",
+    {
+      type: "button",
+      class: "copy",
+      label,
+      tip: label,
+      on: {
+        async click(event) {
+          event.stopPropagation();
+          if (!(await toClipboard(text))) return;
+          fill(mark, icon("check"));
+          bind(said, "text", "copied");
+          setTimeout(() => {
+            fill(mark, icon("copy"));
+            said.textContent = "";
+            delete said.dataset.i18nText;
+          }, 1600);
+        },
+      },
+    },
+    shown && h("code", {}, shown),
+    mark,
+  );
+  return h("span", { class: "copy-wrap" }, button, said);
+}
+
+async function toClipboard(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Plain http off localhost has no clipboard API: fall back to a selection.
+    const area = h("textarea", { class: "sr-only", "aria-hidden": "true", readonly: true });
+    area.value = text;
+    (document.querySelector("dialog[open]") ?? document.body).append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    return done;
+  }
+}
+
+/** The language and theme switches that both pages carry. */
+export function pageSwitches(i18n) {
+  const language = h("button", {
+    type: "button",
+    class: "quiet lang",
+    label: "switch_language",
+    tip: "switch_language",
+    on: { click: () => i18n.setLanguage(i18n.language() === "en" ? "vi" : "en") },
+  });
+  const show = () => (language.textContent = i18n.language() === "en" ? "VI" : "EN");
+  show();
+  i18n.onLanguage(show);
+  const theme = h(
+    "button",
+    { type: "button", class: "quiet", label: "switch_theme", tip: "switch_theme", on: { click: switchTheme } },
+    icon("theme"),
+  );
+  return [language, theme];
+}
+
+function switchTheme() {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  try {
+    localStorage.setItem("rag-tower.theme", root.dataset.theme);
+  } catch {
+    // Not remembered, still switched.
+  }
+}

@@ -1,0 +1,65 @@
+// Numbers, times and text that somebody else wrote.
+
+import { language } from "./i18n.js";
+
+export const DASH = "–";
+
+export function number(value, options = {}) {
+  return value === null || value === undefined ? DASH : new Intl.NumberFormat(language(), options).format(value);
+}
+
+export function percent(fraction) {
+  return number(fraction, { style: "percent", maximumFractionDigits: 1 });
+}
+
+/** Milliseconds as a reader wants them: 8 ms, 1.24 s, 2 min 5 s. */
+export function millis(ms) {
+  if (ms === null || ms === undefined) return DASH;
+  if (ms < 1) return `${number(ms, { maximumFractionDigits: 2 })} ms`;
+  if (ms < 1000) return `${number(Math.round(ms))} ms`;
+  if (ms < 60_000) return `${number(ms / 1000, { maximumFractionDigits: 2 })} s`;
+  return `${number(Math.floor(ms / 60_000))} min ${number(Math.round((ms % 60_000) / 1000))} s`;
+}
+
+export function score(value) {
+  return typeof value === "number" ? number(value, { maximumSignificantDigits: 3 }) : DASH;
+}
+
+/** A time in the browser's zone. Accepts RFC 3339, or epoch seconds. */
+export function when(ts) {
+  const date = toDate(ts);
+  if (!date) return DASH;
+  const parts = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
+  if (date.getFullYear() !== new Date().getFullYear()) parts.year = "numeric";
+  return new Intl.DateTimeFormat(language(), parts).format(date);
+}
+
+/** The same moment in UTC and in the local zone, for a tooltip. */
+export function whenFull(ts) {
+  const date = toDate(ts);
+  if (!date) return "";
+  const local = new Intl.DateTimeFormat(language(), { dateStyle: "full", timeStyle: "long" }).format(date);
+  return `${date.toISOString()} · ${local}`;
+}
+
+function toDate(ts) {
+  if (ts === null || ts === undefined || ts === "") return null;
+  const date = new Date(typeof ts === "number" ? ts * 1000 : ts);
+  return Number.isNaN(date.getTime()) ? null : date;
+}
+
+export const zone = () => Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC";
+
+/** The first group of an id, enough to recognise it. */
+export const shortId = (id) => (id && id.length > 13 ? `${id.slice(0, 4)}…${id.slice(-6)}` : (id ?? DASH));
+
+// Control characters, direction overrides and invisible spaces can make text look like something it
+// is not. Line breaks and tabs stay, and so do the joiners that Persian and emoji need.
+const DECEPTIVE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]/g;
+
+/** Text with every deceptive character written out, as in `\u202e`. */
+export function visible(text) {
+  return String(text ?? "")
+    .replaceAll("\r\n", "\n")
+    .replace(DECEPTIVE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
