@@ -1,1 +1,5 @@
-//! x
+//! The harness that the end-to-end tests and the macro benchmarks share.
+
+pub mod http;
+pub mod load;
+pub mod proxy;
