@@ -1,1 +1,4 @@
-//! x
+//! The owner's side of rag-tower.
+
+#[cfg(feature = "server")]
+pub mod cluster;

@@ -1,0 +1,24 @@
+-- What a conversation is remembered by. The key starts with the tenant: the same session id under another
+-- tenant is another conversation, and nothing tells the one that the other exists.
+
+CREATE TABLE rag_tower.chat_sessions (
+    tenant_id               uuid        NOT NULL,
+    id                      uuid        NOT NULL,
+    subject                 text,
+    entity_memory           jsonb       NOT NULL DEFAULT '{}',
+    rolling_summary         text        NOT NULL DEFAULT '',
+    recent_messages_buffer  jsonb       NOT NULL DEFAULT '[]',
+    created_at              timestamptz NOT NULL DEFAULT now(),
+    updated_at              timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, id)
+);
+CREATE INDEX chat_sessions_updated ON rag_tower.chat_sessions (tenant_id, updated_at);
+
+ALTER TABLE rag_tower.chat_sessions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE rag_tower.chat_sessions FORCE  ROW LEVEL SECURITY;
+
+CREATE POLICY tenant_isolation ON rag_tower.chat_sessions
+    USING      (tenant_id = nullif(current_setting('rag.tenant_id', true), '')::uuid)
+    WITH CHECK (tenant_id = nullif(current_setting('rag.tenant_id', true), '')::uuid);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON rag_tower.chat_sessions TO rag_tenant;
