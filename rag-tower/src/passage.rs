@@ -141,6 +141,12 @@ impl Passages {
         self.0.sort_by(|a, b| b.score.total_cmp(&a.score));
     }
 
+    /// The passages without the proof.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<Passage> {
+        self.0
+    }
+
     /// The passages, best first.
     #[must_use]
     pub fn as_slice(&self) -> &[Passage] {

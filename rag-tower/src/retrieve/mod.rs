@@ -2,4 +2,5 @@
 
 mod query;
 
+pub(crate) use self::query::measure;
 pub use self::query::{Query, Retrieve, fetch};

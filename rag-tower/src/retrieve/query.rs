@@ -56,11 +56,27 @@ impl<S, V> Retrieve<V> for S where
 /// # Errors
 /// The source's own, and [`Isolation`](crate::ErrorKind::Isolation) when any passage is foreign.
 pub async fn fetch<V, R: Retrieve<V>>(source: R, query: Query<V>) -> Result<Passages, Error> {
-    let scope = query.scope.clone();
     let timer = query.trace.time(Stage::Retrieve);
-    let found = source.oneshot(query).await?;
+    let found = fetch_part(source, query).await;
     drop(timer);
+    found
+}
+
+/// [`fetch`] for one of several sources, whose time is part of another's.
+pub(crate) async fn fetch_part<V, R: Retrieve<V>>(source: R, query: Query<V>) -> Result<Passages, Error> {
+    let scope = query.scope.clone();
+    let found = source.oneshot(query).await?;
     Passages::check(&scope, found)
+}
+
+/// Counts what a source found, and how well the best of it fits.
+pub(crate) fn measure(source: &Arc<str>, passages: &Passages) {
+    metrics::histogram!("rag_retrieved_passages", "source" => Arc::clone(source))
+        .record(passages.len() as f64);
+    if let Some(best) = passages.first() {
+        metrics::histogram!("rag_retrieval_top_score", "source" => Arc::clone(source))
+            .record(f64::from(best.score));
+    }
 }
 
 // === impl Query ===

@@ -1,9 +1,36 @@
 //! The states an ask passes through, and the stages between them.
+//!
+//! ```text
+//! Ask ─ EmbedLayer ─▶ Embedded ─ RetrieveLayer ─▶ Retrieved ─ PromptLayer ─▶ Prompt ▸ Generate
+//! Ask ──────────── KeywordLayer ────────────────▶ Retrieved
+//!                              RerankLayer, ConfidenceLayer: Retrieved ─▶ Retrieved
+//! ```
+//!
+//! A stage changes the type of the request, so the compiler checks their order. Each is an ordinary Tower layer;
+//! [`Pipeline`](crate::Pipeline) assembles them and reports a wrong order on the line that has it.
 
+mod checkpoint;
+mod confidence;
+mod embed;
+mod future;
+mod generate;
+mod prompt;
+mod rerank;
+mod retrieve;
 mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use tower_service::Service;
 
+pub use self::checkpoint::{Checkpoint, CheckpointLayer};
+pub use self::confidence::{ConfidenceLayer, ConfidenceStage};
+pub use self::embed::{EmbedLayer, EmbedStage};
+pub use self::future::{PassOr, ResponseFuture};
+pub use self::generate::Generate;
+pub use self::prompt::{DefaultTemplate, PromptLayer, PromptStage, Template, TemplateInput};
+pub use self::rerank::{LexicalRerank, RerankLayer, RerankStage};
+pub use self::retrieve::{KeywordLayer, KeywordStage, RetrieveLayer, RetrieveStage};
 pub use self::state::{Embedded, Prompt, Retrieved};
 use crate::answer::Answer;
 use crate::error::Error;
@@ -22,4 +49,19 @@ pub trait Answers<Req>:
 impl<S, Req> Answers<Req> for S where
     S: Service<Req, Response = Answer, Error = Error, Future: Send + 'static> + Clone + Send + Sync + 'static
 {
+}
+
+/// A layer that takes an ask from one state to another. [`Pipeline::stage`](crate::Pipeline::stage) compares the
+/// states, so that a wrong order is reported with both names.
+pub trait StageLayer {
+    /// The state it takes.
+    type In;
+    /// The state it hands to the stage inside it.
+    type Out;
+}
+
+/// Takes the service that was polled ready, and leaves a clone that was not.
+pub(crate) fn take_ready<S: Clone>(inner: &mut S) -> S {
+    let clone = inner.clone();
+    std::mem::replace(inner, clone)
 }

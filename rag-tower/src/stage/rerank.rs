@@ -1,0 +1,246 @@
+//! [`Retrieved`] in, [`Retrieved`] out: the same passages, or fewer, in a better order.
+
+use std::collections::{HashMap, HashSet};
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
+
+use tower::ServiceExt;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{Answers, ResponseFuture, Retrieved, StageLayer, take_ready};
+use crate::answer::Answer;
+use crate::error::{Error, ErrorKind, Stage};
+use crate::passage::Passages;
+use crate::port::{Rerank, RerankRequest};
+use crate::scoped::Scoped;
+use crate::words::words;
+
+/// Puts passages in a better order.
+///
+/// A reranker that fails leaves the order as it was and is noted as degraded (`rerank`). What it returns is compared
+/// with the scope again: a reranker that mixes up asks fails them closed.
+///
+/// - **Order:** after retrieval, before [`ConfidenceLayer`](super::ConfidenceLayer) and
+///   [`PromptLayer`](super::PromptLayer).
+/// - **Readiness:** that of the stage inside; the reranker is asked for its own while the ask is being answered.
+/// - **Cancellation:** dropping the future drops the reranker's.
+/// - **Panics:** never of its own.
+#[derive(Clone, Debug)]
+pub struct RerankLayer<K> {
+    reranker: K,
+    keep: usize,
+}
+
+/// The service of [`RerankLayer`].
+#[derive(Clone, Debug)]
+pub struct RerankStage<S, K> {
+    inner: S,
+    layer: RerankLayer<K>,
+}
+
+/// A reranker without a model: how much of the question's wording a passage's text and title hold.
+///
+/// The score is 0 to 1: the weights of the question's words that the passage holds over the weights of all of them. A
+/// word's weight is its `ln(1 + (N - n + 0.5) / (n + 0.5))` (the inverse document frequency of BM25, Robertson and
+/// Zaragoza 2009) over the `N` candidates of which `n` hold it, so words that every candidate holds weigh little in
+/// any language, and rare words that none holds pull the score down. Case and diacritics do not matter. Equal scores
+/// keep their order.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LexicalRerank;
+
+// === impl RerankLayer ===
+
+impl<K> RerankLayer<K> {
+    /// A layer that asks `reranker`, a [`Rerank`].
+    pub fn new(reranker: K) -> Self {
+        Self { reranker, keep: usize::MAX }
+    }
+
+    /// The most passages that go on. Default: all.
+    #[must_use]
+    pub fn with_keep(mut self, keep: usize) -> Self {
+        self.keep = keep;
+        self
+    }
+}
+
+impl<S, K: Clone> Layer<S> for RerankLayer<K> {
+    type Service = RerankStage<S, K>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RerankStage { inner, layer: self.clone() }
+    }
+}
+
+impl<K> StageLayer for RerankLayer<K> {
+    type In = Retrieved;
+    type Out = Retrieved;
+}
+
+// === impl RerankStage ===
+
+impl<S: Answers<Retrieved>, K: Rerank> Service<Retrieved> for RerankStage<S, K> {
+    type Response = Answer;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Retrieved) -> Self::Future {
+        let mut inner = take_ready(&mut self.inner);
+        let RerankLayer { reranker, keep } = self.layer.clone();
+        ResponseFuture::new(async move {
+            if !request.passages.is_empty() {
+                request.passages = rerank(reranker, &request).await?;
+            }
+            request.passages.truncate(keep);
+            inner.call(request).await
+        })
+    }
+}
+
+async fn rerank<K: Rerank>(reranker: K, request: &Retrieved) -> Result<Passages, Error> {
+    let trace = request.trace();
+    let timer = trace.time(Stage::Rerank);
+    let result = reranker
+        .oneshot(RerankRequest {
+            scope: request.scope().clone(),
+            trace: trace.clone(),
+            question: request.ask.question().clone(),
+            passages: request.passages.clone(),
+        })
+        .await;
+    drop(timer);
+    let passages = match result {
+        Ok(passages) => Passages::check(request.scope(), passages.into_vec())?,
+        Err(error) if error.kind() == ErrorKind::Isolation => return Err(error),
+        Err(error) => {
+            tracing::warn!(kind = %error.kind(), "the reranker failed; passages keep their order");
+            trace.degrade("rerank");
+            return Ok(request.passages.clone());
+        }
+    };
+    let scores: HashMap<_, _> = passages.iter().map(|passage| (passage.chunk, passage.score)).collect();
+    trace.with(|facts| {
+        for hit in &mut facts.hits {
+            hit.fused = scores.get(&hit.chunk).copied().unwrap_or(hit.fused);
+        }
+    });
+    Ok(passages)
+}
+
+// === impl LexicalRerank ===
+
+impl Service<RerankRequest> for LexicalRerank {
+    type Response = Passages;
+    type Error = Error;
+    type Future = Ready<Result<Passages, Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: RerankRequest) -> Self::Future {
+        let asked: HashSet<String> = words(request.question.as_str()).into_iter().collect();
+        let mut passages = request.passages;
+        let held: HashMap<_, HashSet<String>> = passages
+            .iter()
+            .map(|passage| {
+                let mut held: HashSet<String> = words(&passage.text).into_iter().collect();
+                held.extend(words(&passage.title));
+                (passage.chunk, held)
+            })
+            .collect();
+        let count = held.len() as f32;
+        let weights: Vec<(&String, f32)> = asked
+            .iter()
+            .map(|word| {
+                let n = held.values().filter(|held| held.contains(word)).count() as f32;
+                (word, (1.0 + (count - n + 0.5) / (n + 0.5)).ln())
+            })
+            .collect();
+        let all: f32 = weights.iter().map(|(_, weight)| weight).sum();
+        passages.rescore(|passage| {
+            let Some(held) = held.get(&passage.chunk) else { return 0.0 };
+            let part: f32 = weights.iter().filter(|(word, _)| held.contains(*word)).map(|(_, w)| w).sum();
+            if all > 0.0 { part / all } else { 0.0 }
+        });
+        ready(Ok(passages))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, Leaf};
+    use super::*;
+
+    fn texts(request: &Retrieved) -> Vec<&str> {
+        request.passages.iter().map(|passage| &*passage.text).collect()
+    }
+
+    #[tokio::test]
+    async fn the_passage_with_the_questions_words_comes_first() {
+        let request = testing::retrieved(
+            "hoc phi khoa ielts",
+            &[("Giờ mở cửa của trung tâm", 0.9), ("Học phí khóa IELTS là 5 triệu", 0.8), ("Khóa TOEIC", 0.7)],
+        );
+        request.trace().record_hits(request.passages.iter().map(|passage| crate::trace::HitRecord {
+            source: "dense".into(),
+            rank: 1,
+            chunk: passage.chunk,
+            document: passage.document,
+            score: passage.score,
+            fused: passage.score,
+            used: false,
+        }));
+        let trace = request.trace().clone();
+        let leaf = Leaf::answering("ok");
+        drop(
+            RerankLayer::new(LexicalRerank).with_keep(2).layer(leaf.clone()).oneshot(request).await.unwrap(),
+        );
+        let seen = leaf.only_request();
+        assert_eq!(texts(&seen), ["Học phí khóa IELTS là 5 triệu", "Khóa TOEIC"]);
+        assert!(seen.passages[0].score > 0.99, "{}", seen.passages[0].score);
+        assert_eq!(trace.snapshot().hits[1].fused, seen.passages[0].score);
+    }
+
+    #[tokio::test]
+    async fn words_that_nothing_holds_pull_the_score_down() {
+        let request = testing::retrieved(
+            "what is the weather in Hanoi",
+            &[("what is the fee", 1.0), ("the hours", 1.0)],
+        );
+        let leaf = Leaf::answering("ok");
+        drop(RerankLayer::new(LexicalRerank).layer(leaf.clone()).oneshot(request).await.unwrap());
+        let best = leaf.only_request().passages[0].score;
+        assert!(best < 0.4, "{best}");
+    }
+
+    #[tokio::test]
+    async fn a_failed_reranker_degrades_and_keeps_the_order() {
+        let failing = tower::service_fn(|_: RerankRequest| {
+            ready(Err::<Passages, _>(Error::new(ErrorKind::ProviderUnavailable, Stage::Rerank)))
+        });
+        let request = testing::retrieved("q", &[("one", 0.9), ("two", 0.8)]);
+        let trace = request.trace().clone();
+        let leaf = Leaf::answering("ok");
+        drop(RerankLayer::new(failing).layer(leaf.clone()).oneshot(request).await.unwrap());
+        assert_eq!(texts(&leaf.only_request()), ["one", "two"]);
+        assert_eq!(trace.snapshot().degraded, ["rerank".into()]);
+    }
+
+    #[tokio::test]
+    async fn a_reranker_that_returns_another_tenants_passages_fails_closed() {
+        let mixed_up = tower::service_fn(|_: RerankRequest| {
+            let foreign = vec![testing::passage("b", "canary", 1.0)];
+            ready(Passages::check(&testing::scope("b"), foreign))
+        });
+        let leaf = Leaf::<Retrieved>::answering("never");
+        let request = testing::retrieved("q", &[("one", 0.9)]);
+        let error = RerankLayer::new(mixed_up).layer(leaf.clone()).oneshot(request).await.unwrap_err();
+        assert_eq!((error.kind(), leaf.calls()), (ErrorKind::Isolation, 0));
+    }
+}

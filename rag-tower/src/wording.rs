@@ -1,0 +1,105 @@
+//! What the stack itself says to people, in their language: when it does not know, does not deal with something, or
+//! hands over.
+
+use std::sync::Arc;
+
+/// The sentences of one language.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Wording {
+    /// Nothing fits the question.
+    pub unknown: Arc<str>,
+    /// Comes before the titles that were searched.
+    pub searched: Arc<str>,
+    /// Nothing was found at all, so there is nothing to name.
+    pub nothing: Arc<str>,
+    /// Offers that a person answers.
+    pub offer: Arc<str>,
+    /// The question is not what this assistant is for.
+    pub out_of_domain: Arc<str>,
+    /// A person takes over.
+    pub handoff: Arc<str>,
+}
+
+/// The wording for a question: Vietnamese for a Vietnamese question, English for any other, or one for all.
+#[derive(Clone, Debug)]
+pub struct Wordings {
+    default: Wording,
+    vietnamese: Option<Wording>,
+}
+
+// === impl Wording ===
+
+impl Wording {
+    /// English.
+    #[must_use]
+    pub fn english() -> Self {
+        Self {
+            unknown: "I don't know: the documents I may use do not answer this well enough.".into(),
+            searched: "I searched: ".into(),
+            nothing: "I searched all documents and found nothing about it.".into(),
+            offer: "Would you like a member of staff to answer? Leave a phone number and your question."
+                .into(),
+            out_of_domain: "I can only help with questions about our services. Please ask about those."
+                .into(),
+            handoff: "I am passing this to a member of staff, who will get back to you.".into(),
+        }
+    }
+
+    /// Vietnamese.
+    #[must_use]
+    pub fn vietnamese() -> Self {
+        Self {
+            unknown: "Tôi chưa biết câu trả lời: các tài liệu tôi được dùng chưa trả lời đủ rõ câu hỏi này."
+                .into(),
+            searched: "Tôi đã tìm trong: ".into(),
+            nothing: "Tôi đã tìm trong mọi tài liệu nhưng không thấy nội dung nào liên quan.".into(),
+            offer: "Bạn có muốn nhân viên trả lời không? Hãy để lại số điện thoại và câu hỏi.".into(),
+            out_of_domain:
+                "Tôi chỉ hỗ trợ các câu hỏi về dịch vụ của chúng tôi. Bạn hãy hỏi về các dịch vụ đó nhé."
+                    .into(),
+            handoff: "Tôi chuyển câu hỏi này cho nhân viên, nhân viên sẽ liên hệ lại với bạn.".into(),
+        }
+    }
+}
+
+// === impl Wordings ===
+
+impl Wordings {
+    /// This wording whatever the question's language.
+    #[must_use]
+    pub fn only(wording: Wording) -> Self {
+        Self { default: wording, vietnamese: None }
+    }
+
+    /// The wording for a question's text.
+    #[must_use]
+    pub fn of(&self, question: &str) -> &Wording {
+        self.vietnamese.as_ref().filter(|_| is_vietnamese(question)).unwrap_or(&self.default)
+    }
+}
+
+impl Default for Wordings {
+    fn default() -> Self {
+        Self { default: Wording::english(), vietnamese: Some(Wording::vietnamese()) }
+    }
+}
+
+/// True for a text with a letter that, among the languages written in Latin script, Vietnamese alone uses. A question
+/// typed without diacritics is not recognised.
+fn is_vietnamese(text: &str) -> bool {
+    text.chars().any(|c| matches!(c, 'ơ' | 'Ơ' | 'ư' | 'Ư' | 'đ' | 'Đ' | '\u{1ea0}'..='\u{1ef9}'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_answered_in_their_language() {
+        let wordings = Wordings::default();
+        assert_eq!(wordings.of("Học phí bao nhiêu?"), &Wording::vietnamese());
+        assert_eq!(wordings.of("Où est le café ?"), &Wording::english());
+        assert_eq!(Wordings::only(Wording::english()).of("Học phí"), &Wording::english());
+    }
+}
