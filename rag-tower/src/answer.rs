@@ -199,6 +199,15 @@ impl Finish {
 // === impl AbstainReason ===
 
 impl AbstainReason {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [
+        Self::NoDocuments,
+        Self::BelowThreshold,
+        Self::Isolation,
+        Self::FilterUnavailable,
+        Self::StoreUnavailable,
+    ];
+
     /// The metric label and the `reason` column.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -279,6 +279,9 @@ impl fmt::Debug for Question {
 // === impl Channel ===
 
 impl Channel {
+    /// Every channel, in the order of the declaration.
+    pub const ALL: [Self; 5] = [Self::Cli, Self::Web, Self::WebWs, Self::TenantChat, Self::Api];
+
     /// The metric label and the column.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

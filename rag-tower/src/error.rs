@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Any boxed error, as Tower uses it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -23,7 +25,8 @@ struct Repr {
 
 /// What kind of failure an [`Error`] is. The closed set behind the metric label and the trace column.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// The request itself is wrong: the caller can mend it.
     InvalidInput,
@@ -65,7 +68,8 @@ pub enum ErrorKind {
 
 /// Where in the stack something happened.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Crossing from HTTP to an ask.
     Http,
@@ -272,6 +276,28 @@ impl fmt::Display for ErrorKind {
 // === impl Stage ===
 
 impl Stage {
+    /// Every stage, in the order of the declaration.
+    pub const ALL: [Self; 18] = [
+        Self::Http,
+        Self::Tenant,
+        Self::Admission,
+        Self::RateLimit,
+        Self::Deadline,
+        Self::Memory,
+        Self::Cache,
+        Self::Route,
+        Self::Tool,
+        Self::Embed,
+        Self::Retrieve,
+        Self::Rerank,
+        Self::Confidence,
+        Self::Checkpoint,
+        Self::Prompt,
+        Self::Generate,
+        Self::Trace,
+        Self::Ingest,
+    ];
+
     /// The metric label and the name in the trace row.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use super::Outcome;
 use crate::answer::Usage;
-use crate::ask::{Channel, SessionId};
+use crate::ask::{AskId, Channel, SessionId};
 use crate::error::Stage;
-use crate::passage::{ChunkId, DocumentId};
+use crate::passage::{ChunkId, DocumentId, Source};
 use crate::tenant::TenantScope;
 
 /// A cheap handle to the facts of one ask. Stages write to it; the trace layer turns it into the row.
@@ -75,10 +75,22 @@ pub struct Facts {
     pub question: Option<Arc<str>>,
     /// The answer, where it does not pass as events.
     pub answer: Option<Arc<str>>,
+    /// The public message of what went wrong.
+    pub error: Option<Arc<str>>,
+    /// The ask's id, where an ask is traced inside an HTTP request that is traced too; it becomes the row's key.
+    pub id: Option<AskId>,
+    /// How it came, where the request's type does not carry it.
+    pub channel: Option<Channel>,
+    /// The caller's own id for it, where the request's type does not carry it.
+    pub request_id: Option<Arc<str>>,
+    /// From the start to the first piece of text, where the answer does not pass as events.
+    pub ttft: Option<Duration>,
+    /// What the answer may cite, where it does not pass as events.
+    pub sources: Option<Arc<[Source]>>,
 }
 
 /// One stage's time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// The stage.
     pub stage: Stage,
@@ -215,6 +227,22 @@ impl TraceHandle {
     /// Sets the answer, where it does not pass as events.
     pub fn set_answer(&self, answer: impl Into<Arc<str>>) {
         self.facts().answer = Some(answer.into());
+    }
+
+    /// Sets what the answer may cite, where it does not pass as events.
+    pub fn set_sources(&self, sources: impl Into<Arc<[Source]>>) {
+        self.facts().sources = Some(sources.into());
+    }
+
+    /// Sets how the request came, where its type does not carry it.
+    pub fn set_channel(&self, channel: Channel) {
+        self.facts().channel = Some(channel);
+    }
+
+    /// Notes that the first piece of text goes out now; later calls change nothing.
+    pub fn first_text(&self) {
+        let elapsed = self.elapsed();
+        self.facts().ttft.get_or_insert(elapsed);
     }
 
     /// A copy of what is known so far.

@@ -6,7 +6,8 @@ use crate::answer::Finish;
 use crate::error::{ErrorKind, Stage};
 
 /// How an ask ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
     /// Its terminal event was yielded.
@@ -22,7 +23,8 @@ pub enum Outcome {
 }
 
 /// How far an ask had come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// No event yet.
     BeforeFirstEvent,
@@ -105,6 +107,9 @@ impl Outcome {
 // === impl Phase ===
 
 impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 2] = [Self::BeforeFirstEvent, Self::Streaming];
+
     /// The metric label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
@@ -15,12 +16,15 @@ use crate::passage::Source;
 use crate::tenant::{BranchId, TenantId};
 
 /// One ask, as it is kept.
-#[derive(Clone, Debug)]
+///
+/// Its serde form is that of the spool on disk, not of any API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TraceRow {
     /// The ask's id.
     pub trace_id: AskId,
     /// When the ask began: the id's own milliseconds.
+    #[serde(with = "time::serde::rfc3339")]
     pub ts: OffsetDateTime,
     /// Whose it is.
     pub tenant_id: TenantId,

@@ -1,0 +1,193 @@
+//! The metrics of the library: their descriptions, their closed label sets, and every series at 0 from the start.
+//!
+//! The library emits through the [`metrics`](https://docs.rs/metrics) facade and knows no exporter. Install a recorder
+//! first, then call [`describe`], then build the stack: layers look their series up once and keep them.
+
+use std::sync::Arc;
+
+use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::answer::AbstainReason;
+use crate::ask::Channel;
+use crate::error::Stage;
+use crate::trace::{Phase, Status};
+
+/// The label of a route or model that is not in the closed set.
+const OTHER: &str = "other";
+/// The label of an ask that no route or model has answered.
+const NONE: &str = "none";
+
+/// The routes and models that may become metric labels: everything else is `other`, so that what a caller or a
+/// provider sends can never grow the number of series.
+#[derive(Clone, Debug)]
+pub struct Labels {
+    routes: Arc<[Arc<str>]>,
+    models: Arc<[Arc<str>]>,
+}
+
+// === impl Labels ===
+
+impl Labels {
+    /// No routes and no models: each is `other`, and an ask without one is `none`.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { routes: closed::<&str>([]), models: closed::<&str>([]) }
+    }
+
+    /// Names the routes. Default: none.
+    #[must_use]
+    pub fn with_routes<T: Into<Arc<str>>>(mut self, routes: impl IntoIterator<Item = T>) -> Self {
+        self.routes = closed(routes);
+        self
+    }
+
+    /// Names the models. Default: none.
+    #[must_use]
+    pub fn with_models<T: Into<Arc<str>>>(mut self, models: impl IntoIterator<Item = T>) -> Self {
+        self.models = closed(models);
+        self
+    }
+
+    /// Makes every series of these routes and models exist at 0, so that a rate over the first event is not lost.
+    pub fn touch(&self) {
+        for route in self.routes() {
+            for status in Status::ALL {
+                for channel in Channel::ALL {
+                    counter!("rag_requests_total", "route" => route.clone(), "status" => status.as_str(), "channel" => channel.as_str()).increment(0);
+                }
+            }
+        }
+        for model in self.models() {
+            for kind in ["input", "output"] {
+                for estimated in ["true", "false"] {
+                    counter!("rag_tokens_total", "type" => kind, "model" => model.clone(), "estimated" => estimated)
+                        .increment(0);
+                }
+            }
+        }
+    }
+
+    /// The label for a model's name: the name itself when it is known, else `other`, or `none`.
+    #[must_use]
+    pub fn model(&self, name: Option<&str>) -> Arc<str> {
+        Arc::clone(&self.models[self.model_index(name)])
+    }
+
+    pub(crate) fn routes(&self) -> &[Arc<str>] {
+        &self.routes
+    }
+
+    pub(crate) fn models(&self) -> &[Arc<str>] {
+        &self.models
+    }
+
+    pub(crate) fn route_index(&self, name: Option<&str>) -> usize {
+        index(&self.routes, name)
+    }
+
+    pub(crate) fn model_index(&self, name: Option<&str>) -> usize {
+        index(&self.models, name)
+    }
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// `none` first, `other` last, what is known between them.
+fn closed<T: Into<Arc<str>>>(known: impl IntoIterator<Item = T>) -> Arc<[Arc<str>]> {
+    let mut all = vec![Arc::from(NONE)];
+    for name in known {
+        let name = name.into();
+        if &*name != OTHER && !all.contains(&name) {
+            all.push(name);
+        }
+    }
+    all.push(Arc::from(OTHER));
+    all.into()
+}
+
+fn index(all: &[Arc<str>], name: Option<&str>) -> usize {
+    let Some(name) = name else { return 0 };
+    all.iter().position(|known| &**known == name).unwrap_or(all.len() - 1)
+}
+
+/// Describes every metric of this crate's core and makes their series exist at 0. Call it once, after the recorder is
+/// installed; then [`Labels::touch`] for your own routes and models.
+pub fn describe() {
+    describe_counter!("rag_requests_total", "Asks that have ended, by route, status and channel.");
+    describe_histogram!(
+        "rag_request_duration_seconds",
+        Unit::Seconds,
+        "From the start of an ask to the end of its answer."
+    );
+    describe_histogram!(
+        "rag_time_to_first_token_seconds",
+        Unit::Seconds,
+        "From the start of an ask to the first piece of text."
+    );
+    describe_histogram!("rag_stage_duration_seconds", Unit::Seconds, "Time spent in one stage of an ask.");
+    describe_histogram!(
+        "rag_overhead_seconds",
+        Unit::Seconds,
+        "Time of an ask minus the union of the time spent in providers and stores."
+    );
+    describe_counter!("rag_abstain_total", "Answers withheld for want of knowledge, by reason.");
+    describe_counter!(
+        "rag_fail_closed_total",
+        "Answers withheld because isolation could not be shown, by reason."
+    );
+    describe_counter!(
+        "rag_isolation_violations_total",
+        "Passages of another tenant that were stopped, by layer."
+    );
+    describe_counter!("rag_rate_limited_total", "Asks refused by a rate limit, by its scope.");
+    describe_counter!("rag_stream_aborts_total", "Asks whose caller went away, by how far they had come.");
+    describe_counter!("rag_tokens_total", "Tokens, by type, model and whether they are estimated.");
+    describe_gauge!("rag_trace_queue_depth", "Trace rows that wait for the writer.");
+    describe_gauge!("rag_trace_spooled", "Trace rows that wait on disk for the store.");
+    describe_counter!("rag_trace_dropped_total", "Trace rows that are not kept.");
+    describe_histogram!(
+        "rag_trace_write_duration_seconds",
+        Unit::Seconds,
+        "Time to write one batch of trace rows."
+    );
+
+    Labels::new().touch();
+    for reason in AbstainReason::ALL {
+        let name = if reason.fails_closed() { "rag_fail_closed_total" } else { "rag_abstain_total" };
+        counter!(name, "reason" => reason.as_str()).increment(0);
+    }
+    for layer in ["retrieve", "memory", "checkpoint"] {
+        counter!("rag_isolation_violations_total", "layer" => layer).increment(0);
+    }
+    for scope in ["tenant", "key"] {
+        counter!("rag_rate_limited_total", "scope" => scope).increment(0);
+    }
+    for phase in Phase::ALL {
+        counter!("rag_stream_aborts_total", "phase" => phase.as_str()).increment(0);
+    }
+    for stage in Stage::ALL {
+        drop(histogram!("rag_stage_duration_seconds", "stage" => stage.as_str()));
+    }
+    drop(histogram!("rag_overhead_seconds"));
+    drop(histogram!("rag_trace_write_duration_seconds"));
+    counter!("rag_trace_dropped_total").increment(0);
+    gauge!("rag_trace_queue_depth").set(0.0);
+    gauge!("rag_trace_spooled").set(0.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_other() {
+        let labels = Labels::new().with_routes(["search", "tuition", "search", "other"]);
+        let label = |name| labels.routes()[labels.route_index(name)].to_string();
+        assert_eq!(labels.routes().len(), 4);
+        assert_eq!([label(None), label(Some("tuition")), label(Some("x"))], ["none", "tuition", "other"]);
+    }
+}

@@ -1,0 +1,7 @@
+//! What tests of layers need: leaves that follow a script, a trace store in memory, and the readiness contract.
+
+mod leaf;
+mod traces;
+
+pub use self::leaf::{Leaf, Step};
+pub use self::traces::MemoryTraces;

@@ -1,0 +1,50 @@
+//! The layer.
+
+use std::sync::Arc;
+
+use tower_layer::Layer;
+
+use super::meter::Meter;
+use super::service::Trace;
+use super::{TraceSink, WhenFull};
+use crate::metrics::Labels;
+
+/// Writes one [`TraceRow`](super::TraceRow) per ask. See the [module](super).
+#[derive(Clone, Debug)]
+pub struct TraceLayer {
+    pub(super) sink: TraceSink,
+    pub(super) meter: Arc<Meter>,
+    pub(super) when_full: WhenFull,
+}
+
+// === impl TraceLayer ===
+
+impl TraceLayer {
+    /// A layer that hands rows to `sink`.
+    #[must_use]
+    pub fn new(sink: TraceSink) -> Self {
+        Self { sink, meter: Arc::new(Meter::new(Labels::default())), when_full: WhenFull::default() }
+    }
+
+    /// Names the routes and models that may become metric labels. Default: none, so that each one counts as `other`.
+    #[must_use]
+    pub fn with_labels(mut self, labels: Labels) -> Self {
+        self.meter = Arc::new(Meter::new(labels));
+        self
+    }
+
+    /// What an ask does when the queue is full. Default: [`WhenFull::RunUnrecorded`].
+    #[must_use]
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.when_full = when_full;
+        self
+    }
+}
+
+impl<S> Layer<S> for TraceLayer {
+    type Service = Trace<S>;
+
+    fn layer(&self, inner: S) -> Trace<S> {
+        Trace { inner, layer: self.clone() }
+    }
+}

@@ -1,0 +1,55 @@
+//! The service.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tower_service::Service;
+
+use super::future::TraceFuture;
+use super::guard::Guard;
+use super::{Outcome, TraceLayer, WhenFull};
+use crate::answer::Answer;
+use crate::error::{Error, ErrorKind, Stage};
+use crate::scoped::Traceable;
+
+/// Any request that can start a row in, the inner service's [`Answer`] out, watched to its end.
+#[derive(Clone, Debug)]
+pub struct Trace<S> {
+    pub(super) inner: S,
+    pub(super) layer: TraceLayer,
+}
+
+// === impl Trace ===
+
+impl<S, Req> Service<Req> for Trace<S>
+where
+    Req: Traceable,
+    S: Service<Req, Response = Answer, Error = Error> + Clone,
+{
+    type Response = Answer;
+    type Error = Error;
+    type Future = TraceFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        let TraceLayer { sink, meter, when_full } = &self.layer;
+        let scope = Some(request.scope().clone());
+        let handle = request.trace().clone();
+        let mut guard = Guard::new(sink, meter, handle, request.id(), scope, request.entry());
+        if *when_full == WhenFull::Shed && !guard.has_place() {
+            // Replacing it gives back whatever the readied service had reserved.
+            self.inner = self.inner.clone();
+            let error = Error::new(ErrorKind::Overloaded, Stage::Trace)
+                .with_message("the trace queue is full; try again later")
+                .with_retry_after(Duration::from_secs(1));
+            drop(guard.finish(Outcome::Failed(error.kind(), error.stage()), Some(&error)));
+            return TraceFuture::refused(error);
+        }
+        let inner = &mut self.inner;
+        let running = guard.watch(|| inner.call(request));
+        TraceFuture::running(running, guard)
+    }
+}
