@@ -6,6 +6,9 @@ import { copyButton, fill, h, icon } from "./dom.js";
 import { number, score, shortId, visible } from "./format.js";
 import { has, t } from "./i18n.js";
 
+// Reasons to give no answer that say nothing about what the documents hold.
+const FAILS_CLOSED = ["isolation", "filter_unavailable", "store_unavailable"];
+
 let turns = 0;
 
 export class Turn {
@@ -163,7 +166,8 @@ export class Turn {
   #notes(data) {
     const notes = [];
     if (data.llm_provider === "extractive" && (data.finish === "stop" || data.finish === "length")) notes.push("note_extractive");
-    if (data.finish && data.finish !== "stop" && has(`note_${data.finish}`)) notes.push(`note_${data.finish}`);
+    if (data.finish === "abstained" && FAILS_CLOSED.includes(data.finish_reason)) notes.push("note_fail_closed");
+    else if (data.finish && data.finish !== "stop" && has(`note_${data.finish}`)) notes.push(`note_${data.finish}`);
     if (data.degraded?.length) notes.push(["note_degraded", { list: data.degraded.join(", ") }]);
     const ticket = data.tool_metadata?.ticket_id;
     if (ticket !== undefined && ticket !== null) notes.push(["note_ticket", { id: visible(ticket) }]);

@@ -57,6 +57,7 @@ export default {
   feedback_failed: "Your rating could not be saved.",
   note_extractive: "No model is configured: these are the best sentences of the documents.",
   note_abstained: "The documents do not answer this with enough confidence.",
+  note_fail_closed: "The documents could not be searched safely just now, so nothing is shown. Please try again later.",
   note_out_of_domain: "This is outside what these documents cover.",
   note_handoff: "A person takes over from here.",
   note_length: "The answer reached its length limit and stops here.",
@@ -78,7 +79,6 @@ export default {
   key_use: "Start",
   key_change: "Change key",
   key_refused: "The server refused this key.",
-  needs_js: "This page needs JavaScript.",
 
   // owner console
   owner_title: "Owner console · rag-tower",
@@ -131,7 +131,6 @@ export default {
   latency: "Duration",
   sources_count: "Sources",
   channel: "Channel",
-  open_trace: "Open trace {id}",
   rows_total: { one: "{n} request", other: "{n} requests" },
   rows_handoffs: { one: "{n} hand-off", other: "{n} hand-offs" },
   older: "Older",
@@ -177,7 +176,6 @@ export default {
   trace_raw: "Raw record",
   ttft: "First token",
   finish: "Finish",
-  reason: "Reason",
   model: "Model",
   provider: "Provider",
   input_tokens: "Input tokens",
@@ -188,6 +186,5 @@ export default {
   unpriced: "unpriced",
   session: "Session",
   trace_id: "Trace id",
-  none: "None",
   keys_hint: "Keys: j and k move, Enter opens, / searches, Esc closes",
 };

@@ -57,6 +57,7 @@ export default {
   feedback_failed: "Chưa lưu được đánh giá của bạn.",
   note_extractive: "Chưa cấu hình mô hình: đây là những câu phù hợp nhất trong tài liệu.",
   note_abstained: "Tài liệu không trả lời câu này đủ chắc chắn.",
+  note_fail_closed: "Hiện chưa thể tìm trong tài liệu một cách an toàn nên không hiển thị gì. Vui lòng thử lại sau.",
   note_out_of_domain: "Câu hỏi nằm ngoài phạm vi của tài liệu.",
   note_handoff: "Từ đây sẽ có người hỗ trợ bạn.",
   note_length: "Câu trả lời đã chạm giới hạn độ dài và dừng tại đây.",
@@ -78,7 +79,6 @@ export default {
   key_use: "Bắt đầu",
   key_change: "Đổi khoá",
   key_refused: "Máy chủ không chấp nhận khoá này.",
-  needs_js: "Trang này cần JavaScript.",
 
   // trang quản trị
   owner_title: "Trang quản trị · rag-tower",
@@ -131,7 +131,6 @@ export default {
   latency: "Thời lượng",
   sources_count: "Nguồn",
   channel: "Kênh",
-  open_trace: "Mở truy vết {id}",
   rows_total: { other: "{n} yêu cầu" },
   rows_handoffs: { other: "{n} lượt chuyển" },
   older: "Cũ hơn",
@@ -177,7 +176,6 @@ export default {
   trace_raw: "Bản ghi gốc",
   ttft: "Token đầu tiên",
   finish: "Kết thúc",
-  reason: "Lý do",
   model: "Mô hình",
   provider: "Nhà cung cấp",
   input_tokens: "Token vào",
@@ -188,6 +186,5 @@ export default {
   unpriced: "chưa có giá",
   session: "Phiên",
   trace_id: "Mã truy vết",
-  none: "Không có",
   keys_hint: "Phím: j và k di chuyển, Enter mở, / tìm, Esc đóng",
 };
