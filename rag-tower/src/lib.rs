@@ -4,6 +4,8 @@ pub mod answer;
 pub mod ask;
 pub mod error;
 pub mod filter;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 pub mod memory;
 pub mod metrics;
 pub mod passage;

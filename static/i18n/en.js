@@ -18,6 +18,7 @@ export default {
   error_429_after: { one: "Too many requests. Try again in {n} second.", other: "Too many requests. Try again in {n} seconds." },
   error_400: "The server did not accept this request.",
   error_401: "The sign-in is missing or has expired.",
+  error_402: "The budget for questions is used up.",
   error_403: "This is not allowed with the present sign-in.",
   error_404: "Not found.",
   error_413: "The question is too long.",

@@ -18,6 +18,7 @@ export default {
   error_429_after: { other: "Quá nhiều yêu cầu. Hãy thử lại sau {n} giây." },
   error_400: "Máy chủ không nhận yêu cầu này.",
   error_401: "Chưa đăng nhập, hoặc phiên đăng nhập đã hết hạn.",
+  error_402: "Ngân sách cho câu hỏi đã hết.",
   error_403: "Phiên đăng nhập hiện tại không có quyền này.",
   error_404: "Không tìm thấy.",
   error_413: "Câu hỏi quá dài.",
