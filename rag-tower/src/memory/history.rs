@@ -33,7 +33,53 @@ pub struct Turn {
     /// The route that answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<Arc<str>>,
-    /// What a tool needs on the next turn, such as a ticket that waits for a phone number.
+    /// A tool that waits for the next turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pending: Option<Value>,
+    pub pending: Option<Pending>,
+}
+
+/// A tool that has asked something back, such as a ticket that waits for a phone number: it gets the next turn,
+/// whatever that says. A tool says so with [`TraceHandle::set_pending`](crate::TraceHandle::set_pending).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// The tool's name in the [`RouteLayer`](crate::route::RouteLayer).
+    pub tool: Arc<str>,
+    /// What the tool needs to go on.
+    pub state: Value,
+}
+
+// === impl History ===
+
+impl History {
+    /// A session without a turn.
+    #[must_use]
+    pub fn new(session: SessionId, tenant: TenantId) -> Self {
+        Self {
+            session,
+            tenant,
+            entity_memory: Map::new(),
+            rolling_summary: String::new(),
+            recent_messages_buffer: Vec::new(),
+        }
+    }
+
+    /// True when nothing has been said yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.recent_messages_buffer.is_empty()
+            && self.rolling_summary.is_empty()
+            && self.entity_memory.is_empty()
+    }
+
+    /// The last turn.
+    #[must_use]
+    pub fn last(&self) -> Option<&Turn> {
+        self.recent_messages_buffer.last()
+    }
+
+    /// The tool that waits for this turn.
+    #[must_use]
+    pub fn pending(&self) -> Option<&Pending> {
+        self.last()?.pending.as_ref()
+    }
 }

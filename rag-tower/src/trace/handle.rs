@@ -13,6 +13,7 @@ use super::Outcome;
 use crate::answer::Usage;
 use crate::ask::{AskId, Channel, SessionId};
 use crate::error::Stage;
+use crate::memory::Pending;
 use crate::passage::{ChunkId, DocumentId, Source};
 use crate::tenant::TenantScope;
 
@@ -53,6 +54,10 @@ pub struct Facts {
     pub route: Option<Arc<str>>,
     /// Computed numbers, ticket ids and whatever else a tool wants on the row.
     pub tool_metadata: Map<String, Value>,
+    /// The tool that waits for the session's next turn.
+    pub pending: Option<Pending>,
+    /// True when a tool answered, whose answer may have had effects and must not be answered from a cache.
+    pub tool_answered: bool,
     /// Finished stages.
     pub spans: Vec<Span>,
     /// What each source found.
@@ -169,6 +174,11 @@ impl TraceHandle {
     /// Puts a tool's fact on the row.
     pub fn set_tool_metadata(&self, key: impl Into<String>, value: impl Into<Value>) {
         self.facts().tool_metadata.insert(key.into(), value.into());
+    }
+
+    /// Keeps the session's next turn for a tool, which has asked something back.
+    pub fn set_pending(&self, pending: Pending) {
+        self.facts().pending = Some(pending);
     }
 
     /// Says how well what was found fits, 0 to 1.
