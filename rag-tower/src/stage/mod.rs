@@ -25,6 +25,7 @@ use tower_service::Service;
 
 pub use self::checkpoint::{Checkpoint, CheckpointLayer};
 pub use self::confidence::{ConfidenceLayer, ConfidenceStage};
+pub(crate) use self::embed::embed_query;
 pub use self::embed::{EmbedLayer, EmbedStage};
 pub use self::future::{PassOr, ResponseFuture};
 pub use self::generate::Generate;

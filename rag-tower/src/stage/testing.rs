@@ -73,6 +73,11 @@ pub(crate) fn source<V: Send + 'static>(passages: Vec<Passage>) -> impl Retrieve
     tower::service_fn(move |_: Query<V>| ready(Ok::<_, Error>(passages.clone())))
 }
 
+/// A source that fails.
+pub(crate) fn down<V: Send + 'static>(error: fn() -> Error) -> impl Retrieve<V> {
+    tower::service_fn(move |_: Query<V>| ready(Err::<Vec<Passage>, _>(error())))
+}
+
 /// How one source found something.
 pub(crate) fn found(source: &str, rank: u32, score: f32) -> BTreeMap<Arc<str>, Found> {
     BTreeMap::from([(source.into(), Found { rank, score })])

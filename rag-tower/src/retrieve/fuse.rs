@@ -1,0 +1,94 @@
+//! What the combinations of sources share: asking one of several, giving up on it, and fusing what they found.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::query::fetch_part;
+use super::{Query, Retrieve, measure};
+use crate::error::{Error, ErrorKind, Stage};
+use crate::passage::{Found, Passage, Passages};
+use crate::trace::TraceHandle;
+
+/// The constant of reciprocal-rank fusion: Cormack, Clarke and Büttcher, *Reciprocal Rank Fusion outperforms Condorcet
+/// and individual Rank Learning Methods* (2009).
+pub(super) const RRF_K: f32 = 60.0;
+
+/// Asks one source by the time allowed. What it found has passed the door and says who found it.
+pub(super) async fn ask<V, R: Retrieve<V>>(
+    name: &Arc<str>,
+    source: R,
+    query: Query<V>,
+    within: Option<Duration>,
+) -> Result<Vec<Passage>, Error> {
+    let search = fetch_part(source, query);
+    let passages: Passages = match within {
+        None => search.await?,
+        Some(within) => tokio::time::timeout(within, search).await.map_err(|_| {
+            Error::new(ErrorKind::Timeout, Stage::Retrieve).with_message("a source took too long")
+        })??,
+    };
+    measure(name, &passages);
+    let mut passages = passages.into_vec();
+    for (rank, passage) in (1..).zip(&mut passages) {
+        if passage.found.is_empty() {
+            passage.found.insert(Arc::clone(name), Found { rank, score: passage.score });
+        }
+    }
+    Ok(passages)
+}
+
+/// Takes what a source answered. A source that is down is noted and gives nothing; one that returned a foreign passage,
+/// or could not apply the tenant's filter, fails the whole search: another source's answer does not mend that.
+pub(super) fn survive(
+    name: &Arc<str>,
+    answered: Result<Vec<Passage>, Error>,
+    trace: &TraceHandle,
+) -> Result<Option<Vec<Passage>>, Error> {
+    match answered {
+        Ok(passages) => Ok(Some(passages)),
+        Err(error) if matches!(error.kind(), ErrorKind::Isolation | ErrorKind::FilterUnavailable) => {
+            Err(error)
+        }
+        Err(error) => {
+            tracing::warn!(source = %name, kind = %error.kind(), "a source failed; the others answer");
+            trace.degrade(Arc::clone(name));
+            Ok(None)
+        }
+    }
+}
+
+/// The error when no source survived.
+pub(super) fn all_down() -> Error {
+    Error::new(ErrorKind::StoreUnavailable, Stage::Retrieve)
+}
+
+/// Reciprocal-rank fusion of lists, each with its weight: a passage scores `Σ weight / (60 + rank)` over the lists that
+/// hold it, times 61 so that with weights that sum to 1 the best possible score is 1. The best `limit` remain. Equal
+/// scores keep the order in which the lists hold them.
+pub(super) fn fuse(lists: Vec<(f32, Vec<Passage>)>, limit: usize) -> Vec<Passage> {
+    let mut at = HashMap::new();
+    let mut fused: Vec<Passage> = Vec::new();
+    for (weight, list) in lists {
+        for (rank, mut passage) in (1_u16..).zip(list) {
+            let score = weight * (RRF_K + 1.0) / (RRF_K + f32::from(rank));
+            match at.entry(passage.chunk) {
+                Entry::Vacant(entry) => {
+                    entry.insert(fused.len());
+                    passage.score = score;
+                    fused.push(passage);
+                }
+                Entry::Occupied(entry) => {
+                    if let Some(known) = fused.get_mut(*entry.get()) {
+                        known.score += score;
+                        known.found.append(&mut passage.found);
+                    }
+                }
+            }
+        }
+    }
+    fused.sort_by(|a, b| b.score.total_cmp(&a.score));
+    fused.truncate(limit);
+    fused
+}
