@@ -12,6 +12,7 @@ pub mod passage;
 mod pipeline;
 pub mod port;
 pub mod retrieve;
+pub mod route;
 mod scoped;
 pub mod stage;
 pub mod tenant;

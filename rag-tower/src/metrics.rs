@@ -143,6 +143,16 @@ pub fn describe() {
         "rag_isolation_violations_total",
         "Passages of another tenant that were stopped, by layer."
     );
+    describe_histogram!("rag_retrieved_passages", "Passages that one source found for an ask, by source.");
+    describe_histogram!(
+        "rag_retrieval_top_score",
+        "The best passage's score of one source, on its own scale."
+    );
+    describe_counter!("rag_cache_requests_total", "Asks that reached a cache, by cache and result.");
+    describe_counter!(
+        "rag_memory_failures_total",
+        "Conversations that could not be loaded or appended to, by operation and reason."
+    );
     describe_counter!("rag_rate_limited_total", "Asks refused by a rate limit, by its scope.");
     describe_counter!("rag_stream_aborts_total", "Asks whose caller went away, by how far they had come.");
     describe_counter!("rag_tokens_total", "Tokens, by type, model and whether they are estimated.");
@@ -159,6 +169,9 @@ pub fn describe() {
     for reason in AbstainReason::ALL {
         let name = if reason.fails_closed() { "rag_fail_closed_total" } else { "rag_abstain_total" };
         counter!(name, "reason" => reason.as_str()).increment(0);
+    }
+    for result in ["hit", "miss", "bypass"] {
+        counter!("rag_cache_requests_total", "cache" => "answer", "result" => result).increment(0);
     }
     for layer in ["retrieve", "memory", "checkpoint"] {
         counter!("rag_isolation_violations_total", "layer" => layer).increment(0);
