@@ -1,7 +1,9 @@
 //! Retrieval-augmented generation, tenant isolation, tracing-to-Postgres and limits as composable Tower layers.
 
+pub mod admission;
 pub mod answer;
 pub mod ask;
+pub mod deadline;
 pub mod error;
 pub mod filter;
 #[cfg(any(doc, doctest))]
@@ -11,6 +13,8 @@ pub mod metrics;
 pub mod passage;
 mod pipeline;
 pub mod port;
+pub mod quota;
+pub mod rescue;
 pub mod retrieve;
 pub mod route;
 mod scoped;

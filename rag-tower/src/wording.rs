@@ -19,6 +19,8 @@ pub struct Wording {
     pub out_of_domain: Arc<str>,
     /// A person takes over.
     pub handoff: Arc<str>,
+    /// No answer may be given now, for a reason that is not the person's to know.
+    pub withheld: Arc<str>,
 }
 
 /// The wording for a question: Vietnamese for a Vietnamese question, English for any other, or one for all.
@@ -43,6 +45,7 @@ impl Wording {
             out_of_domain: "I can only help with questions about our services. Please ask about those."
                 .into(),
             handoff: "I am passing this to a member of staff, who will get back to you.".into(),
+            withheld: "I cannot answer this right now. Please try again in a little while.".into(),
         }
     }
 
@@ -59,6 +62,7 @@ impl Wording {
                 "Tôi chỉ hỗ trợ các câu hỏi về dịch vụ của chúng tôi. Bạn hãy hỏi về các dịch vụ đó nhé."
                     .into(),
             handoff: "Tôi chuyển câu hỏi này cho nhân viên, nhân viên sẽ liên hệ lại với bạn.".into(),
+            withheld: "Hiện tôi chưa thể trả lời câu hỏi này. Bạn vui lòng thử lại sau ít phút.".into(),
         }
     }
 }
