@@ -1,5 +1,7 @@
 //! Permits: held while an answer streams, given back at every end, never exceeded.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};

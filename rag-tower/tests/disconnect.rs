@@ -1,5 +1,7 @@
 //! However an ask ends, there is one row, and it says how.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
