@@ -8,6 +8,7 @@ pub mod error;
 pub mod filter;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+pub mod http;
 pub mod memory;
 pub mod metrics;
 pub mod passage;
