@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod answer;
 pub mod ask;
+pub mod cache;
 pub mod deadline;
 pub mod error;
 pub mod filter;

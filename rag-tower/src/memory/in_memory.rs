@@ -1,31 +1,23 @@
 //! Conversations in this process.
 
-use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
 
 use super::{Folding, History, Turn};
 use crate::ask::SessionId;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::port::MemoryStore;
-use crate::tenant::{TenantId, TenantScope};
+use crate::tenant::TenantScope;
 
 /// Keeps a bounded number of sessions in memory: for tests, and for programs that may forget on restart.
 ///
 /// When it is full, the session that was used least recently is forgotten, whoever's it is.
 #[derive(Debug)]
 pub struct InMemoryStore {
-    sessions: Mutex<Sessions>,
+    sessions: Mutex<LruCache<SessionId, History>>,
     folding: Folding,
-    max_sessions: usize,
-}
-
-#[derive(Debug, Default)]
-struct Sessions {
-    /// Keyed by tenant too: a foreign id is an unknown one.
-    by_id: HashMap<(TenantId, SessionId), (u64, History)>,
-    /// Whose a session is, so that no tenant can begin one under another's id.
-    owners: HashMap<SessionId, TenantId>,
-    uses: u64,
 }
 
 // === impl InMemoryStore ===
@@ -34,7 +26,8 @@ impl InMemoryStore {
     /// A store of at most `max_sessions` sessions (at least 1).
     #[must_use]
     pub fn new(max_sessions: usize) -> Self {
-        Self { sessions: Mutex::default(), folding: Folding::default(), max_sessions: max_sessions.max(1) }
+        let most = NonZeroUsize::new(max_sessions).unwrap_or(NonZeroUsize::MIN);
+        Self { sessions: Mutex::new(LruCache::new(most)), folding: Folding::default() }
     }
 
     /// How turns are folded. Default: [`Folding::default`].
@@ -44,8 +37,8 @@ impl InMemoryStore {
         self
     }
 
-    fn sessions(&self) -> MutexGuard<'_, Sessions> {
-        // Each change below is complete or not begun when it can panic.
+    fn sessions(&self) -> MutexGuard<'_, LruCache<SessionId, History>> {
+        // A panic while folding leaves one session with a part of its turn.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -53,33 +46,17 @@ impl InMemoryStore {
 impl MemoryStore for InMemoryStore {
     async fn load(&self, scope: &TenantScope, session: SessionId) -> Result<Option<History>, Error> {
         let mut sessions = self.sessions();
-        sessions.uses += 1;
-        let now = sessions.uses;
-        Ok(sessions.by_id.get_mut(&(scope.tenant(), session)).map(|(used, history)| {
-            *used = now;
-            history.clone()
-        }))
+        // A look by another tenant must not keep the session from being forgotten.
+        let own = sessions.peek(&session).is_some_and(|history| history.tenant == scope.tenant());
+        Ok(if own { sessions.get(&session).cloned() } else { None })
     }
 
     async fn append(&self, scope: &TenantScope, session: SessionId, turn: Turn) -> Result<(), Error> {
-        let tenant = scope.tenant();
         let mut sessions = self.sessions();
-        let Sessions { by_id, owners, uses } = &mut *sessions;
-        if owners.get(&session).is_some_and(|owner| *owner != tenant) {
+        let history = sessions.get_or_insert_mut(session, || History::new(session, scope.tenant()));
+        if history.tenant != scope.tenant() {
             return Err(Error::new(ErrorKind::NotFound, Stage::Memory).with_message("no such session"));
         }
-        *uses += 1;
-        if by_id.len() >= self.max_sessions
-            && !by_id.contains_key(&(tenant, session))
-            && let Some(oldest) = by_id.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key)
-        {
-            by_id.remove(&oldest);
-            owners.remove(&oldest.1);
-        }
-        owners.insert(session, tenant);
-        let (used, history) =
-            by_id.entry((tenant, session)).or_insert_with(|| (0, History::new(session, tenant)));
-        *used = *uses;
         self.folding.fold(history, turn);
         Ok(())
     }
@@ -116,7 +93,5 @@ mod tests {
         store.append(&a, three, turn("3")).await.unwrap();
         assert!(store.load(&a, one).await.unwrap().is_some());
         assert!(store.load(&a, two).await.unwrap().is_none());
-        // Forgotten for good: its id binds nobody, and nothing is kept for it.
-        assert_eq!(store.sessions().owners.len(), 2);
     }
 }

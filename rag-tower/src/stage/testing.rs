@@ -111,6 +111,13 @@ impl<Req> Leaf<Req> {
         self.seen.lock().unwrap().len()
     }
 
+    pub(crate) fn requests(&self) -> Vec<Req>
+    where
+        Req: Clone,
+    {
+        self.seen.lock().unwrap().clone()
+    }
+
     pub(crate) fn only_request(&self) -> Req {
         let mut seen = self.seen.lock().unwrap();
         assert_eq!(seen.len(), 1, "one request");
