@@ -41,6 +41,7 @@ mod outcome;
 mod row;
 mod service;
 mod sink;
+mod spool;
 mod stream;
 mod writer;
 
@@ -53,4 +54,5 @@ pub use self::outcome::{Outcome, Phase, Status};
 pub use self::row::{TraceRow, TraceStore};
 pub use self::service::Trace;
 pub use self::sink::{TraceSink, TraceStats, WhenFull};
+pub use self::spool::Spool;
 pub use self::writer::{TraceWriter, WriterConfig, spawn_writer};

@@ -80,6 +80,8 @@ pub trait TraceStore: Send + Sync + 'static {
     /// written again after an error.
     ///
     /// # Errors
-    /// Whatever kept the batch from being written. The writer keeps the rows and tries again.
+    /// Whatever kept the batch from being written. The writer keeps the rows and tries again, with one exception: an
+    /// [`Error`](crate::Error) of kind [`InvalidInput`](crate::ErrorKind::InvalidInput) says that the batch holds a row
+    /// which can never be written. The writer then writes one by one and leaves out those that are refused.
     fn write(&self, rows: &[TraceRow]) -> impl Future<Output = Result<(), BoxError>> + Send;
 }

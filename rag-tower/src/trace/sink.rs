@@ -165,6 +165,14 @@ impl Shared {
         ::metrics::counter!("rag_trace_dropped_total").increment(rows as u64);
     }
 
+    pub(super) fn spooled(&self, rows: usize) {
+        self.spooled.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn torn(&self, lines: usize) {
+        self.torn.fetch_add(lines as u64, Ordering::Relaxed);
+    }
+
     /// From here on rows are counted as lost when they are handed in.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);

@@ -1,6 +1,7 @@
 //! The task behind the queue: batches, retries, and an explicit end.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -8,7 +9,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::sink::Shared;
+use super::spool::Spool;
 use super::{TraceRow, TraceSink, TraceStats, TraceStore};
+use crate::error::{BoxError, Error, ErrorKind};
 
 /// How the writer works. Start from the default and change what you need.
 #[derive(Debug)]
@@ -20,7 +23,11 @@ pub struct WriterConfig {
     write_timeout: Duration,
     attempts: u32,
     backoff: Duration,
+    spool: Option<Spool>,
 }
+
+/// The longest wait between two attempts.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 /// The running writer. Dropping it leaves the writer running until every sink and every ask is gone; to end it in
 /// order, call [`shutdown`](Self::shutdown).
@@ -38,6 +45,27 @@ struct Task<T> {
     rows: mpsc::Receiver<TraceRow>,
     stop: watch::Receiver<Option<Instant>>,
     shared: Arc<Shared>,
+    spool: Option<Arc<Mutex<Spool>>>,
+    /// When the spool is to be replayed next; none while it is empty.
+    replay_at: Option<Instant>,
+    replay_wait: Duration,
+}
+
+/// What the task does next.
+enum Next {
+    Write,
+    Replay,
+    End,
+}
+
+/// Why a batch was not written.
+enum Trouble {
+    /// The store is away, or too slow.
+    Away,
+    /// The store will never take one of the rows.
+    Refused,
+    /// The grace period has passed.
+    Late,
 }
 
 // === impl WriterConfig ===
@@ -73,6 +101,12 @@ impl WriterConfig {
         (self.attempts, self.backoff) = (attempts, backoff);
         self
     }
+
+    /// Keeps rows on disk while the store is away. Default: none; a batch that is given up is lost then.
+    pub fn spool(mut self, spool: Spool) -> Self {
+        self.spool = Some(spool);
+        self
+    }
 }
 
 impl Default for WriterConfig {
@@ -84,6 +118,7 @@ impl Default for WriterConfig {
             write_timeout: Duration::from_secs(10),
             attempts: 4,
             backoff: Duration::from_millis(100),
+            spool: None,
         }
     }
 }
@@ -91,15 +126,26 @@ impl Default for WriterConfig {
 /// Starts the writer: one task that hands batches to `store`.
 ///
 /// A batch that fails is tried again with a growing wait. Writing is idempotent by contract of [`TraceStore`], so that
-/// a write whose answer was lost may be repeated.
+/// a write whose answer was lost may be repeated. With a [`Spool`], a batch that is given up goes to disk, and so do all
+/// that follow, until everything on disk has been written: rows reach the store in order.
 ///
 /// # Panics
 /// Outside a Tokio runtime.
 #[expect(clippy::disallowed_methods, reason = "the one task of the trace plane; TraceWriter awaits it")]
-pub fn spawn_writer<T: TraceStore>(store: T, config: WriterConfig) -> (TraceSink, TraceWriter) {
+pub fn spawn_writer<T: TraceStore>(store: T, mut config: WriterConfig) -> (TraceSink, TraceWriter) {
     let (sink, rows, shared) = TraceSink::new(config.queue);
     let (stop, stopped) = watch::channel(None);
-    let task = Task { store, config, rows, stop: stopped, shared: Arc::clone(&shared) };
+    let spool = config.spool.take();
+    let task = Task {
+        store,
+        replay_at: spool.as_ref().filter(|spool| !spool.is_empty()).map(|_| Instant::now()),
+        replay_wait: config.backoff,
+        spool: spool.map(|spool| Arc::new(Mutex::new(spool))),
+        config,
+        rows,
+        stop: stopped,
+        shared: Arc::clone(&shared),
+    };
     (sink, TraceWriter { task: tokio::spawn(task.run()), stop, shared })
 }
 
@@ -130,13 +176,14 @@ impl TraceWriter {
 impl<T: TraceStore> Task<T> {
     async fn run(mut self) {
         let mut batch = Vec::with_capacity(self.config.batch);
-        while self.fill(&mut batch).await {
-            self.depth();
-            if let Err(left) = self.deliver(&batch).await {
-                self.give_up(&batch, left);
+        self.measure();
+        loop {
+            match self.next(&mut batch).await {
+                Next::Write => self.deliver(std::mem::take(&mut batch)).await,
+                Next::Replay => self.replay().await,
+                Next::End => break,
             }
-            batch.clear();
-            self.depth();
+            self.measure();
         }
         // In the usual case nothing is left: the queue has ended. When grace has passed, asks may still hold places.
         self.shared.close();
@@ -144,30 +191,29 @@ impl<T: TraceStore> Task<T> {
         while let Ok(row) = self.rows.try_recv() {
             batch.push(row);
         }
-        if !batch.is_empty() {
-            self.give_up(&batch, "the grace period has passed");
-        }
-        self.depth();
+        self.put_aside(batch).await;
+        self.measure();
     }
 
-    /// Waits for the next batch. False when there is none: the queue has ended, or the grace period.
-    async fn fill(&mut self, batch: &mut Vec<TraceRow>) -> bool {
+    /// Waits for something to do; rows are in `batch` then.
+    async fn next(&mut self, batch: &mut Vec<TraceRow>) -> Next {
         let room = self.config.batch.max(1);
         loop {
             let deadline = *self.stop.borrow_and_update();
             if deadline.is_some() {
                 self.rows.close();
             }
+            // Not biased: neither may a long replay keep the queue full, nor a busy queue keep rows on disk.
             tokio::select! {
-                biased;
                 received = self.rows.recv_many(batch, room) => {
                     if received == 0 {
-                        return false;
+                        return Next::End;
                     }
                     break;
                 }
+                () = at(self.replay_at) => return Next::Replay,
                 () = stop_changed(&mut self.stop) => {}
-                () = at(deadline) => return false,
+                () = at(deadline) => return Next::End,
             }
         }
         let full = Instant::now() + self.config.linger;
@@ -177,52 +223,173 @@ impl<T: TraceStore> Task<T> {
                 break;
             }
         }
-        true
+        Next::Write
     }
 
-    /// Writes a batch, trying again after failures until the attempts or the grace period are used up.
-    async fn deliver(&mut self, batch: &[TraceRow]) -> Result<(), &'static str> {
+    /// Writes a batch, or puts it aside when the store does not take it.
+    async fn deliver(&mut self, mut batch: Vec<TraceRow>) {
+        // Rows on disk are older: this batch must not overtake them.
+        if self.replay_at.is_some() {
+            return self.put_aside(batch).await;
+        }
         let mut wait = self.config.backoff;
         for attempt in 1.. {
-            let deadline = *self.stop.borrow_and_update();
-            let began = Instant::now();
-            let written = tokio::select! {
-                biased;
-                written = timeout(self.config.write_timeout, self.store.write(batch)) => written,
-                () = at(deadline) => return Err("the grace period has passed"),
-            };
-            ::metrics::histogram!("rag_trace_write_duration_seconds").record(began.elapsed());
-            match written {
-                Ok(Ok(())) => {
-                    self.shared.written(batch.len());
-                    return Ok(());
-                }
-                Ok(Err(error)) => {
-                    tracing::warn!(attempt, rows = batch.len(), %error, "trace rows were not written")
-                }
-                Err(_) => tracing::warn!(attempt, rows = batch.len(), "writing trace rows took too long"),
+            match self.write_all(&mut batch).await {
+                Ok(()) => return,
+                Err(Trouble::Away) if attempt < self.config.attempts => self.pause(wait).await,
+                Err(_) => break,
             }
-            if attempt >= self.config.attempts {
-                break;
-            }
-            tokio::select! {
-                () = sleep(wait) => {}
-                () = stop_changed(&mut self.stop) => {}
-                () = at(deadline) => {}
-            }
-            wait = wait.saturating_mul(2);
+            wait = (wait * 2).min(MAX_BACKOFF);
         }
-        Err("the store did not take them")
+        self.put_aside(batch).await;
     }
 
-    fn give_up(&self, batch: &[TraceRow], why: &'static str) {
-        tracing::error!(rows = batch.len(), why, "trace rows are lost");
-        self.shared.lost(batch.len());
+    /// One write, bounded in time.
+    async fn write(&self, rows: &[TraceRow]) -> Result<(), Trouble> {
+        let deadline = *self.stop.borrow();
+        let began = Instant::now();
+        let written = tokio::select! {
+            biased;
+            written = timeout(self.config.write_timeout, self.store.write(rows)) => written,
+            () = at(deadline) => return Err(Trouble::Late),
+        };
+        ::metrics::histogram!("rag_trace_write_duration_seconds").record(began.elapsed());
+        match written {
+            Ok(Ok(())) => {
+                self.shared.written(rows.len());
+                Ok(())
+            }
+            Ok(Err(error)) if is_refusal(&error) => Err(Trouble::Refused),
+            Ok(Err(error)) => {
+                tracing::warn!(rows = rows.len(), %error, "trace rows were not written");
+                Err(Trouble::Away)
+            }
+            Err(_) => {
+                tracing::warn!(rows = rows.len(), "writing trace rows took too long");
+                Err(Trouble::Away)
+            }
+        }
     }
 
-    fn depth(&self) {
+    /// Waits before another attempt, not beyond the grace period.
+    async fn pause(&mut self, wait: Duration) {
+        let deadline = *self.stop.borrow_and_update();
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = stop_changed(&mut self.stop) => {}
+            () = at(deadline) => {}
+        }
+    }
+
+    /// Puts rows on disk; what has no room there is lost.
+    async fn put_aside(&mut self, batch: Vec<TraceRow>) {
+        if batch.is_empty() {
+            return;
+        }
+        let total = batch.len();
+        let kept = match self.on_disk(move |spool| spool.append(&batch)).await {
+            None => Ok(0),
+            Some(appended) => appended,
+        };
+        let kept = kept.unwrap_or_else(|error| {
+            tracing::error!(%error, "trace rows cannot be put on disk");
+            0
+        });
+        if kept > 0 {
+            self.shared.spooled(kept);
+            self.replay_at.get_or_insert_with(|| Instant::now() + self.replay_wait);
+        }
+        if kept < total {
+            tracing::error!(rows = total - kept, "trace rows are lost");
+            self.shared.lost(total - kept);
+        }
+    }
+
+    /// Writes the oldest rows on disk to the store.
+    async fn replay(&mut self) {
+        let limit = self.config.batch;
+        let mut chunk = match self.on_disk(move |spool| spool.peek(limit)).await {
+            Some(Ok(Some(chunk))) => chunk,
+            Some(Ok(None)) | None => {
+                self.replay_at = None;
+                return;
+            }
+            Some(Err(error)) => {
+                tracing::error!(%error, "the spool cannot be read");
+                return self.replay_later();
+            }
+        };
+        match self.write_all(&mut chunk.rows).await {
+            Ok(()) => {
+                self.replay_wait = self.config.backoff;
+                self.replay_at = Some(Instant::now());
+                self.shared.torn(chunk.torn);
+                let advanced =
+                    self.on_disk(move |spool| spool.advance(&chunk).map(|()| spool.is_empty())).await;
+                match advanced {
+                    Some(Ok(true)) => self.replay_at = None,
+                    Some(Err(error)) => tracing::error!(%error, "a file of the spool cannot be removed"),
+                    Some(Ok(false)) | None => {}
+                }
+            }
+            Err(_) => self.replay_later(),
+        }
+    }
+
+    /// Writes rows, those that are refused left out. What is left after a failure is still to be written.
+    async fn write_all(&mut self, rows: &mut Vec<TraceRow>) -> Result<(), Trouble> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        match self.write(rows).await {
+            Err(Trouble::Refused) => {}
+            other => return other,
+        }
+        while let Some(row) = rows.first() {
+            match self.write(std::slice::from_ref(row)).await {
+                Ok(()) => {}
+                Err(Trouble::Refused) => self.refuse(row),
+                Err(trouble) => return Err(trouble),
+            }
+            rows.remove(0);
+        }
+        Ok(())
+    }
+
+    /// A row that the store will never take is lost: kept, it would hold up all others for ever.
+    fn refuse(&self, row: &TraceRow) {
+        tracing::error!(trace_id = %row.trace_id, "the store refuses a trace row; it is lost");
+        self.shared.lost(1);
+    }
+
+    fn replay_later(&mut self) {
+        self.replay_at = Some(Instant::now() + self.replay_wait);
+        self.replay_wait = (self.replay_wait * 2).min(MAX_BACKOFF);
+    }
+
+    /// Does something with the spool, if there is one, on a thread that may block.
+    async fn on_disk<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Spool) -> io::Result<R> + Send + 'static,
+    ) -> Option<io::Result<R>> {
+        let spool = Arc::clone(self.spool.as_ref()?);
+        let work = move || {
+            let mut spool = spool.lock().unwrap_or_else(PoisonError::into_inner);
+            let done = work(&mut spool);
+            ::metrics::gauge!("rag_trace_spooled").set(spool.len() as f64);
+            done
+        };
+        Some(tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error))))
+    }
+
+    fn measure(&self) {
         ::metrics::gauge!("rag_trace_queue_depth").set(self.rows.len() as f64);
     }
+}
+
+/// True when a row of the batch can never be written.
+fn is_refusal(error: &BoxError) -> bool {
+    error.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::InvalidInput)
 }
 
 /// Resolves when the writer is told to stop; never when nobody can tell it any more.
