@@ -40,7 +40,7 @@ fn ids(rows: &[TraceRow]) -> Vec<AskId> {
 
 /// The rows, once there are so many.
 async fn reached(store: &MemoryTraces, n: usize) -> Vec<AskId> {
-    ids(&timeout(60 * SECOND, store.reached(n)).await.expect("the rows arrive"))
+    ids(&timeout(60 * SECOND, store.reached(n)).await.unwrap())
 }
 
 fn spool(dir: &Path) -> Spool {
