@@ -1,4 +1,19 @@
-//! The owner's side of rag-tower.
+//! The owner's side of rag-tower: owner authentication, the owner API, the console and the reference server.
 
 #[cfg(feature = "server")]
+mod cli;
+#[cfg(feature = "server")]
 pub mod cluster;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod data_dir;
+#[cfg(feature = "server")]
+mod doctor;
+#[cfg(feature = "server")]
+mod failure;
+
+#[cfg(feature = "server")]
+pub use self::cli::run;
+#[cfg(feature = "server")]
+pub use self::failure::Failure;

@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The reference server.
+
+fn main() -> std::process::ExitCode {
+    rag_tower_owner::run()
+}

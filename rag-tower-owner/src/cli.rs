@@ -1,0 +1,127 @@
+//! The command line: arguments in, one subcommand run out.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{Config, SETTINGS};
+use crate::doctor;
+use crate::failure::Failure;
+
+/// Retrieval-augmented generation for many tenants: the reference server of rag-tower.
+#[derive(Debug, Parser)]
+#[command(name = "rag-tower-owner", version, about, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// The TOML file with settings [default: rag-tower.toml, when there is one here]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Print the settings in force with where each is from, and stop; secrets are hidden
+    #[arg(long, global = true)]
+    print_config: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check every setting and dependency, and say how to mend what is wrong
+    Doctor,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  rag-tower-owner doctor            check settings and dependencies
+  rag-tower-owner --print-config    show the settings in force
+";
+
+/// Runs the program with the process's own arguments and environment: what `main` is made of.
+#[must_use]
+pub fn run() -> ExitCode {
+    let matches = Cli::command().after_help(EXAMPLES).after_long_help(long_help()).try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match cli.run() {
+        Ok(code) => code,
+        Err(failure) => {
+            // nowhere is left to say that this could not be said
+            let _ = writeln!(std::io::stderr(), "error: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+// === impl Cli ===
+
+impl Cli {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let config = Config::load(self.config.as_deref());
+        if let Some(Command::Doctor) = &self.command {
+            return print(&doctor::report(&config)).map(|()| doctor::exit_code(&config));
+        }
+        let config = config.map_err(|error| {
+            Failure::usage(format!("these settings cannot be used:\n{}", bullets(error.findings())))
+                .mend("`rag-tower-owner --help` lists every setting; `rag-tower-owner doctor` checks them.")
+        })?;
+        if self.print_config {
+            return print(&config.print()).map(|()| ExitCode::SUCCESS);
+        }
+        print(&Cli::command().after_help(EXAMPLES).render_help().to_string()).map(|()| ExitCode::SUCCESS)
+    }
+}
+
+/// Writes a result to stdout; a reader that went away is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::because("stdout cannot be written", &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn bullets(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("  - {line}\n")).collect::<String>().trim_end().to_owned()
+}
+
+fn long_help() -> String {
+    let mut text = format!("{EXAMPLES}\nSettings, as environment variables or as keys of the TOML file:\n");
+    for key in &SETTINGS {
+        let default = key.default.map(|default| format!(" [default: {default}]")).unwrap_or_default();
+        let _ = writeln!(text, "  {:<22} {}{default}", key.name, key.help);
+    }
+    text.push_str(
+        "\nSeveral model servers, tried in this order after the one of the environment (TOML file only):\n  \
+         [[provider]]\n  name = \"groq\"\n  base_url = \"https://api.groq.com/openai/v1\"\n  \
+         model = \"llama-3.3-70b-versatile\"\n  api_key_env = \"GROQ_API_KEY\"\n",
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_names_every_setting() {
+        let help = long_help();
+        for key in &SETTINGS {
+            assert!(help.contains(key.name), "{}", key.name);
+        }
+    }
+}
