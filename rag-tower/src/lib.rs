@@ -7,6 +7,7 @@ pub mod cache;
 pub mod deadline;
 pub mod error;
 pub mod filter;
+pub mod generate;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 pub mod http;

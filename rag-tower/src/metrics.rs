@@ -156,6 +156,11 @@ pub fn describe() {
     describe_counter!("rag_rate_limited_total", "Asks refused by a rate limit, by its scope.");
     describe_counter!("rag_stream_aborts_total", "Asks whose caller went away, by how far they had come.");
     describe_counter!("rag_tokens_total", "Tokens, by type, model and whether they are estimated.");
+    describe_counter!("rag_provider_retries_total", "Calls to a model provider that were tried again.");
+    describe_counter!(
+        "rag_provider_fallbacks_total",
+        "Asks that went on to the next model provider because this one failed."
+    );
     describe_gauge!("rag_trace_queue_depth", "Trace rows that wait for the writer.");
     describe_gauge!("rag_trace_spooled", "Trace rows that wait on disk for the store.");
     describe_counter!("rag_trace_dropped_total", "Trace rows that are not kept.");
