@@ -91,6 +91,19 @@ impl Guard {
         value
     }
 
+    /// True when this guard writes the row itself.
+    pub(super) fn writes(&self) -> bool {
+        matches!(self.ending, Ending::Write(_))
+    }
+
+    /// Something that is no event is about to reach the caller; the first of it may be text.
+    pub(super) fn streaming(&mut self, text: bool) {
+        if text && self.phase == Phase::BeforeFirstEvent {
+            self.ttft = Some(self.handle.elapsed());
+        }
+        self.phase = Phase::Streaming;
+    }
+
     /// Takes note of an event that is about to be yielded.
     pub(super) fn note(&mut self, event: &Event) {
         self.phase = Phase::Streaming;
@@ -139,8 +152,8 @@ impl Guard {
         let text = std::mem::take(&mut self.text);
         self.handle.with(|facts| {
             facts.outcome.get_or_insert(outcome);
-            facts.id.get_or_insert(self.id);
-            facts.channel.get_or_insert(entry.channel);
+            facts.id = Some(self.id);
+            facts.channel = Some(entry.channel);
             facts.error = error.or(facts.error.take());
             facts.scope = facts.scope.take().or(self.scope.take());
             facts.question = facts.question.take().or(entry.question);
@@ -193,7 +206,7 @@ impl Guard {
             outcome: facts.outcome.unwrap_or(outcome),
             error: error.or(facts.error),
             latency,
-            ttft: self.ttft.or(facts.ttft),
+            ttft: facts.ttft.or(self.ttft),
             question: entry.question.or(facts.question),
             answer,
             sources: self.sources.take().or(facts.sources).unwrap_or_default(),

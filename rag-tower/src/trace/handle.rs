@@ -255,6 +255,12 @@ impl TraceHandle {
         self.facts().ttft.get_or_insert(elapsed);
     }
 
+    /// The key of the row, where a layer has named it already: what a handler under the HTTP twin shows as trace id.
+    #[must_use]
+    pub fn id(&self) -> Option<AskId> {
+        self.facts().id
+    }
+
     /// A copy of what is known so far.
     #[must_use]
     pub fn snapshot(&self) -> Facts {

@@ -34,6 +34,7 @@
 mod future;
 mod guard;
 mod handle;
+pub mod http;
 mod journal;
 mod layer;
 mod meter;
