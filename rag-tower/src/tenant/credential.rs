@@ -152,6 +152,12 @@ impl<'a> Presented<'a> {
         }
     }
 
+    /// True when it has the three parts of a signed token. API keys have none.
+    #[cfg(feature = "jwt")]
+    pub(super) fn is_token(self) -> bool {
+        matches!(self, Self::Bearer(text) if text.split('.').count() == 3)
+    }
+
     pub(super) fn text(self) -> &'a str {
         match self {
             Self::Bearer(text) | Self::Key(text) => text,

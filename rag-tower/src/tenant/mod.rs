@@ -10,7 +10,11 @@
 mod api_key;
 mod authority;
 mod credential;
+#[cfg(feature = "axum")]
+mod extract;
 mod id;
+#[cfg(feature = "jwt")]
+mod jwt;
 mod layer;
 mod resolve;
 mod scope;
@@ -21,6 +25,11 @@ pub use self::authority::TenantAuthority;
 pub use self::credential::{API_KEY_HEADER, AuthFailure};
 pub(crate) use self::id::id;
 pub use self::id::{BranchId, CorpusId, TenantId};
+#[cfg(feature = "jwt")]
+pub use self::jwt::{
+    CredentialResolver, JwtKey, JwtResolver, MemoryRevocations, MintedToken, NoRevocations, Revocations,
+    TENANT_AUDIENCE, TokenIdentity, TokenMinter,
+};
 pub use self::layer::ResolveTenantLayer;
 pub use self::resolve::{
     Asserted, ConstantTenant, DerivedNames, ResolveTenant, TENANT_HEADER, TenantNames, TrustedGateway,

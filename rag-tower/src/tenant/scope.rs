@@ -155,6 +155,24 @@ impl Grant {
         self.tenant
     }
 
+    /// The branches that the grant opens.
+    #[must_use]
+    pub fn branches(&self) -> &Branches {
+        &self.branches
+    }
+
+    /// Who holds the credential.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Arc<str>> {
+        self.subject.as_ref()
+    }
+
+    /// What the credential may do.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
     pub(super) fn with_shared(mut self, shared: Arc<[CorpusId]>) -> Self {
         self.shared = shared;
         self

@@ -1,0 +1,64 @@
+//! The claims of a tenant token. Every one is required, and each has one type.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::TokenIdentity;
+use crate::tenant::{BranchId, Branches, Grant, Role, TenantId};
+
+/// Serde is strict here: a whole number is neither a string, a float nor a negative number, and a claim that comes
+/// twice is an error.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Claims {
+    pub(super) iss: String,
+    pub(super) aud: String,
+    pub(super) sub: String,
+    pub(super) exp: u64,
+    pub(super) iat: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) nbf: Option<u64>,
+    pub(super) jti: String,
+    pub(super) tid: TenantId,
+    pub(super) branches: BranchClaim,
+    pub(super) role: Role,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum BranchClaim {
+    All(Star),
+    Only(Vec<BranchId>),
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum Star {
+    #[serde(rename = "*")]
+    Star,
+}
+
+// === impl Claims ===
+
+impl Claims {
+    /// True when the texts have a length that fits a column.
+    pub(super) fn is_sound(&self) -> bool {
+        (1..=256).contains(&self.sub.len()) && (1..=128).contains(&self.jti.len())
+    }
+
+    pub(super) fn split(self) -> (TokenIdentity, Grant) {
+        let subject: Arc<str> = self.sub.into();
+        let identity = TokenIdentity {
+            jti: self.jti.into(),
+            subject: Arc::clone(&subject),
+            tenant: self.tid,
+            issued_at: self.iat,
+            expires_at: self.exp,
+        };
+        let branches = match self.branches {
+            BranchClaim::All(Star::Star) => Branches::All,
+            BranchClaim::Only(some) => Branches::Only(some.into()),
+        };
+        let grant = Grant::new(self.tid).with_subject(subject).with_role(self.role).with_branches(branches);
+        (identity, grant)
+    }
+}

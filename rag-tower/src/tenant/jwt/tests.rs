@@ -1,0 +1,205 @@
+use http::request::Parts;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::ErrorKind;
+use crate::tenant::{BranchId, Branches, MemoryApiKeys, Role, TenantId};
+
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+const ISSUER: &str = "https://id.example";
+/// RFC 8410's own example key pair.
+const ED_PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
+const ED_PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+
+fn tenant() -> TenantId {
+    TenantId::named("acme")
+}
+
+fn resolver() -> JwtResolver {
+    JwtResolver::new(ISSUER, JwtKey::hs256(SECRET).unwrap())
+}
+
+fn claims() -> Map<String, Value> {
+    let now = get_current_timestamp();
+    let Value::Object(claims) = json!({
+        "iss": ISSUER, "aud": TENANT_AUDIENCE, "sub": "user-1", "exp": now + 900, "iat": now, "jti": "token-1",
+        "tid": tenant(), "branches": "*", "role": "agent",
+    }) else {
+        unreachable!()
+    };
+    claims
+}
+
+fn signed(claims: &Map<String, Value>) -> String {
+    encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(SECRET)).unwrap()
+}
+
+fn with(name: &str, value: Value) -> String {
+    let mut claims = claims();
+    claims.insert(name.into(), value);
+    signed(&claims)
+}
+
+fn parts(token: &str) -> Parts {
+    let request = http::Request::builder().header("authorization", format!("Bearer {token}"));
+    request.body(()).unwrap().into_parts().0
+}
+
+async fn kind_of(resolver: &impl ResolveTenant, token: &str) -> Option<ErrorKind> {
+    resolver.resolve(&parts(token)).await.err().map(|error| error.kind())
+}
+
+#[tokio::test]
+async fn a_sound_token_grants_what_it_says() {
+    let grant = resolver().resolve(&parts(&signed(&claims()))).await.unwrap();
+    let expected = Grant::new(tenant()).with_subject("user-1").with_role(Role::Agent);
+    assert_eq!(grant, expected);
+    let north = BranchId::named(tenant(), "north");
+    let grant = resolver().resolve(&parts(&with("branches", json!([north])))).await.unwrap();
+    assert_eq!(grant.branches(), &Branches::Only([north].into()));
+}
+
+#[tokio::test]
+async fn every_claim_is_required_and_has_one_type() {
+    for name in ["iss", "aud", "sub", "exp", "iat", "jti", "tid", "branches", "role"] {
+        let mut claims = claims();
+        claims.remove(name);
+        assert_eq!(kind_of(&resolver(), &signed(&claims)).await, Some(ErrorKind::Unauthenticated), "{name}");
+        let odd = with(name, json!({ "a": 1 }));
+        assert_eq!(kind_of(&resolver(), &odd).await, Some(ErrorKind::Unauthenticated), "{name}");
+    }
+    let now = get_current_timestamp();
+    for name in ["exp", "iat", "nbf"] {
+        for value in [
+            json!((now + 2).to_string()),
+            json!(now as f64 + 2.5),
+            json!(now as f64),
+            json!(-1),
+            json!(u64::MAX),
+            json!(1e300),
+            json!(now * 1_000),
+            json!(true),
+        ] {
+            let token = with(name, value.clone());
+            assert_eq!(
+                kind_of(&resolver(), &token).await,
+                Some(ErrorKind::Unauthenticated),
+                "{name} {value}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn wrong_values_are_refused() {
+    let now = get_current_timestamp();
+    for (name, value) in [
+        ("iss", json!("https://other.example")),
+        ("iss", json!([ISSUER])),
+        ("aud", json!("rag-tower/owner")),
+        ("aud", json!([TENANT_AUDIENCE, "rag-tower/owner"])),
+        ("exp", json!(now - 60)),
+        ("iat", json!(now + 60)),
+        ("nbf", json!(now + 60)),
+        ("sub", json!("")),
+        ("sub", json!("s".repeat(257))),
+        ("jti", json!("")),
+        ("tid", json!("acme")),
+        ("branches", json!("all")),
+        ("branches", json!(["north"])),
+        ("role", json!("owner")),
+    ] {
+        let token = with(name, value.clone());
+        assert_eq!(kind_of(&resolver(), &token).await, Some(ErrorKind::Unauthenticated), "{name} {value}");
+    }
+    let month = with("exp", json!(now + 32 * 24 * 3_600));
+    assert!(kind_of(&resolver(), &month).await.is_some());
+    assert!(kind_of(&resolver().with_max_lifetime(Duration::from_hours(24 * 60)), &month).await.is_none());
+}
+
+#[tokio::test]
+async fn the_key_chooses_the_algorithm_and_the_header_never_does() {
+    let body = claims();
+    let sign = |header: &Header, key: &EncodingKey| encode(header, &body, key).unwrap();
+    let secret = EncodingKey::from_secret(SECRET);
+    let kid = |kid: &str| Header { kid: Some(kid.into()), ..Header::new(Algorithm::HS256) };
+    let typed = |typ: &str| Header { typ: Some(typ.into()), ..Header::new(Algorithm::HS256) };
+    let critical = Header { crit: Some(vec!["b64".into()]), ..Header::new(Algorithm::HS256) };
+
+    let good = signed(&body);
+    let (message, signature) = good.rsplit_once('.').unwrap();
+    let payload = message.split_once('.').unwrap().1;
+    // {"alg":"none","typ":"JWT"}
+    let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0";
+    let public_as_secret = EncodingKey::from_secret(ED_PUBLIC.as_bytes());
+    let eddsa = JwtResolver::new(ISSUER, JwtKey::eddsa_pem(ED_PUBLIC.as_bytes()).unwrap());
+
+    for token in [
+        format!("{none}.{payload}."),
+        format!("{none}.{payload}.{signature}"),
+        format!("{message}."),
+        message.to_owned(),
+        good[..good.len() - 2].to_owned(),
+        format!("{good}.{signature}"),
+        sign(&Header::new(Algorithm::HS384), &secret),
+        sign(
+            &Header::new(Algorithm::HS256),
+            &EncodingKey::from_secret(b"another-secret-of-thirty-two-bytes"),
+        ),
+        sign(&kid("unknown"), &secret),
+        sign(&typed("at+jwt"), &secret),
+        sign(&critical, &secret),
+        sign(&Header::new(Algorithm::HS256), &public_as_secret),
+        "a.b.c".to_owned(),
+        "..".to_owned(),
+    ] {
+        assert_eq!(kind_of(&resolver(), &token).await, Some(ErrorKind::Unauthenticated), "{token}");
+        assert_eq!(kind_of(&eddsa, &token).await, Some(ErrorKind::Unauthenticated), "{token}");
+    }
+    let ed = EncodingKey::from_ed_pem(ED_PRIVATE.as_bytes()).unwrap();
+    let by_ed = sign(&Header::new(Algorithm::EdDSA), &ed);
+    assert_eq!(kind_of(&eddsa, &by_ed).await, None);
+    assert_eq!(kind_of(&resolver(), &by_ed).await, Some(ErrorKind::Unauthenticated));
+
+    let rotating = resolver().with_key(JwtKey::hs256(SECRET).unwrap().with_kid("next"));
+    assert_eq!(kind_of(&rotating, &sign(&kid("next"), &secret)).await, None);
+    assert_eq!(kind_of(&rotating, &good).await, None);
+}
+
+#[tokio::test]
+async fn a_minted_token_opens_what_was_granted_until_it_is_revoked() {
+    let (minter, key) = TokenMinter::hs256(ISSUER, SECRET).unwrap();
+    let north = BranchId::named(tenant(), "north");
+    let grant = Grant::new(tenant()).with_subject("demo").with_branches(Branches::Only([north].into()));
+    let minted = minter.mint(&grant, Duration::from_mins(15)).unwrap();
+    assert!(!format!("{minted:?} {minter:?}").contains(&minted.token));
+
+    let revocations = MemoryRevocations::new();
+    let resolver = JwtResolver::new(ISSUER, key).with_revocations(revocations.clone());
+    assert_eq!(resolver.resolve(&parts(&minted.token)).await.unwrap(), grant);
+    revocations.revoke(minted.jti.as_str(), get_current_timestamp() + 900);
+    assert_eq!(kind_of(&resolver, &minted.token).await, Some(ErrorKind::Unauthenticated));
+    assert!(minter.mint(&Grant::new(tenant()), Duration::from_mins(15)).is_err(), "no subject");
+}
+
+#[tokio::test]
+async fn either_credential_will_do_but_only_one() {
+    const KEY: &str = "rt_demo_0123456789abcdef0123456789abcdef";
+    let keys = MemoryApiKeys::new().with(KEY, TenantId::named("rival")).unwrap();
+    let resolver = CredentialResolver::new(ApiKeyResolver::new(keys), resolver());
+    let token = signed(&claims());
+    assert_eq!(resolver.resolve(&parts(&token)).await.unwrap().tenant(), tenant());
+    assert_eq!(resolver.resolve(&parts(KEY)).await.unwrap().tenant(), TenantId::named("rival"));
+    let mut both = parts(&token);
+    both.headers.insert("x-api-key", KEY.parse().unwrap());
+    assert_eq!(resolver.resolve(&both).await.unwrap_err().kind(), ErrorKind::Unauthenticated);
+}
+
+#[test]
+fn weak_secrets_and_wrong_keys_are_refused() {
+    assert!(JwtKey::hs256(&SECRET[1..]).is_err());
+    assert!(TokenMinter::hs256(ISSUER, b"secret").is_err());
+    assert!(JwtKey::eddsa_pem(b"nonsense").is_err());
+    assert!(JwtKey::rs256_pem(ED_PUBLIC.as_bytes()).is_err());
+}
