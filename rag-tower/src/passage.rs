@@ -89,6 +89,17 @@ pub struct Source {
     pub score: f32,
 }
 
+// === impl DocumentId ===
+
+impl DocumentId {
+    /// The id of a tenant's document with this name: UUIDv5 of the name in the tenant, so that the same file again is
+    /// the same document.
+    #[must_use]
+    pub fn named(tenant: TenantId, name: &str) -> Self {
+        Self::new(Uuid::new_v5(&tenant.as_uuid(), format!("document:{name}").as_bytes()))
+    }
+}
+
 // === impl ChunkId ===
 
 impl ChunkId {

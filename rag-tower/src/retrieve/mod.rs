@@ -1,13 +1,21 @@
 //! Finding passages: the port, its one door, and ways to combine sources.
 
 mod adapt;
+mod dense;
 mod fuse;
 mod hybrid;
+mod memory;
 mod query;
+mod resolve;
+mod sparse;
 mod weighted;
 
 pub use self::adapt::{EmbedQuery, EmbedQueryLayer, KeywordOnly};
+pub use self::dense::DenseSource;
 pub use self::hybrid::Hybrid;
+pub use self::memory::MemoryVectors;
 pub(crate) use self::query::measure;
 pub use self::query::{Query, Retrieve, fetch};
+use self::resolve::resolve;
+pub use self::sparse::SparseSource;
 pub use self::weighted::{Weighted, WeightedBuilder};
