@@ -1,5 +1,7 @@
 //! Compiles the cases.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
