@@ -15,6 +15,8 @@ mod embed;
 mod future;
 mod generate;
 mod prompt;
+#[cfg(test)]
+mod readiness;
 mod rerank;
 mod retrieve;
 mod state;
