@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use metrics::Counter;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -34,6 +35,14 @@ use crate::trace::TraceHandle;
 pub struct CacheLayer {
     cache: AnswerCache,
     epoch: Arc<Epoch>,
+    counts: Counts,
+}
+
+#[derive(Clone)]
+struct Counts {
+    hit: Counter,
+    miss: Counter,
+    bypass: Counter,
 }
 
 type Epoch = dyn Fn(&TenantScope) -> Arc<str> + Send + Sync;
@@ -51,7 +60,10 @@ impl CacheLayer {
     /// A layer over a cache. `epoch` names what the tenant's answers are made with: the versions of prompt, model and
     /// documents. An answer of another epoch is not given again.
     pub fn new(cache: AnswerCache, epoch: impl Fn(&TenantScope) -> Arc<str> + Send + Sync + 'static) -> Self {
-        Self { cache, epoch: Arc::new(epoch) }
+        let count =
+            |result| metrics::counter!("rag_cache_requests_total", "cache" => "answer", "result" => result);
+        let counts = Counts { hit: count("hit"), miss: count("miss"), bypass: count("bypass") };
+        Self { cache, epoch: Arc::new(epoch), counts }
     }
 }
 
@@ -83,7 +95,7 @@ impl<S: Answers<Ask>> Service<Ask> for Cache<S> {
     fn call(&mut self, ask: Ask) -> Self::Future {
         let mut inner = take_ready(&mut self.inner);
         if ask.history().is_some_and(|history| !history.is_empty()) {
-            count("bypass");
+            self.layer.counts.bypass.increment(1);
             return ResponseFuture::new(inner.call(ask));
         }
         let timer = ask.trace().time(Stage::Cache);
@@ -94,11 +106,11 @@ impl<S: Answers<Ask>> Service<Ask> for Cache<S> {
         match found {
             Ok(kept) => {
                 drop(inner);
-                count("hit");
+                self.layer.counts.hit.increment(1);
                 ResponseFuture::new(std::future::ready(Ok(replay(&ask, &kept))))
             }
             Err(generation) => {
-                count("miss");
+                self.layer.counts.miss.increment(1);
                 let (trace, most) = (ask.trace().clone(), cache.options().max_entry_bytes);
                 let answering = inner.call(ask);
                 ResponseFuture::new(async move {
@@ -113,10 +125,6 @@ impl<S: Answers<Ask>> Service<Ask> for Cache<S> {
             }
         }
     }
-}
-
-fn count(result: &'static str) {
-    metrics::counter!("rag_cache_requests_total", "cache" => "answer", "result" => result).increment(1);
 }
 
 /// What is kept of an answer, its text in one piece; none when it may not be given again.

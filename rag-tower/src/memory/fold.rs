@@ -142,7 +142,7 @@ fn level(asked: &[String]) -> Option<String> {
     test.or_else(grade)
 }
 
-/// The runs of 9 to 12 digits, which may be grouped by spaces, dots or dashes and begin with a plus.
+/// The runs of 9 to 12 digits that begin with 0 or a plus, and may be grouped by spaces, dots or dashes.
 fn phones(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut run: Option<(usize, usize, usize)> = None;
@@ -154,7 +154,9 @@ fn phones(text: &str) -> Vec<&str> {
             // One separator at a time: "12  34" is two numbers.
             (' ' | '.' | '-', Some((_, end, _))) if *end == at => {}
             _ => {
-                if let Some((start, end, 9..=12)) = run.take() {
+                if let Some((start, end, 9..=12)) = run.take()
+                    && text[start..].starts_with(['0', '+'])
+                {
                     found.push(&text[start..end]);
                 }
             }
@@ -239,7 +241,7 @@ mod tests {
         for said in ["gọi 0912 345 123 nhé", "gọi 0912.345.123", "0912345123"] {
             assert_eq!(entity(said, "phone").unwrap(), "09****123", "{said}");
         }
-        for said in ["giá 5000000", "2026-01-02", "call 12345678901234"] {
+        for said in ["giá 5.000.000.000", "2026-01-02", "call 12345678901234", "0123"] {
             assert_eq!(entity(said, "phone"), None, "{said}");
         }
         let mut history = history();

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::query::fetch_part;
-use super::{Query, Retrieve, measure};
+use super::series::Series;
+use super::{Query, Retrieve};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::passage::{Found, Passage, Passages};
 use crate::trace::TraceHandle;
@@ -15,9 +16,29 @@ use crate::trace::TraceHandle;
 /// and individual Rank Learning Methods* (2009).
 pub(super) const RRF_K: f32 = 60.0;
 
+/// A source's name, and what is measured under it.
+#[derive(Clone)]
+pub(super) struct Name {
+    pub(super) name: Arc<str>,
+    series: Series,
+}
+
+impl Name {
+    pub(super) fn new(name: impl Into<Arc<str>>) -> Self {
+        let name = name.into();
+        Self { series: Series::of(&name), name }
+    }
+}
+
+impl std::fmt::Debug for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.name.fmt(f)
+    }
+}
+
 /// Asks one source by the time allowed. What it found has passed the door and says who found it.
 pub(super) async fn ask<V, R: Retrieve<V>>(
-    name: &Arc<str>,
+    Name { name, series }: &Name,
     source: R,
     query: Query<V>,
     within: Option<Duration>,
@@ -29,7 +50,7 @@ pub(super) async fn ask<V, R: Retrieve<V>>(
             Error::new(ErrorKind::Timeout, Stage::Retrieve).with_message("a source took too long")
         })??,
     };
-    measure(name, &passages);
+    series.record(&passages);
     let mut passages = passages.into_vec();
     for (rank, passage) in (1..).zip(&mut passages) {
         if passage.found.is_empty() {
@@ -42,7 +63,7 @@ pub(super) async fn ask<V, R: Retrieve<V>>(
 /// Takes what a source answered. A source that is down is noted and gives nothing; one that returned a foreign passage,
 /// or could not apply the tenant's filter, fails the whole search: another source's answer does not mend that.
 pub(super) fn survive(
-    name: &Arc<str>,
+    Name { name, .. }: &Name,
     answered: Result<Vec<Passage>, Error>,
     trace: &TraceHandle,
 ) -> Result<Option<Vec<Passage>>, Error> {

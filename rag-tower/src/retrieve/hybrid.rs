@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join;
 use tower_service::Service;
 
-use super::fuse::{all_down, ask, fuse, survive};
+use super::fuse::{Name, all_down, ask, fuse, survive};
 use super::{Query, Retrieve};
 use crate::error::Error;
 use crate::passage::Passage;
@@ -36,7 +36,7 @@ use crate::stage::ResponseFuture;
 pub struct Hybrid<A, B> {
     a: A,
     b: B,
-    names: [Arc<str>; 2],
+    names: [Name; 2],
     timeout: Option<Duration>,
     candidates: usize,
 }
@@ -46,13 +46,13 @@ pub struct Hybrid<A, B> {
 impl<A, B> Hybrid<A, B> {
     /// Both sources, each with half the weight.
     pub fn new(a: A, b: B) -> Self {
-        Self { a, b, names: ["dense".into(), "sparse".into()], timeout: None, candidates: 40 }
+        Self { a, b, names: ["dense", "sparse"].map(Name::new), timeout: None, candidates: 40 }
     }
 
     /// The sources' names, in metrics and where one is degraded. Default: `dense` and `sparse`.
     #[must_use]
     pub fn with_names(mut self, a: impl Into<Arc<str>>, b: impl Into<Arc<str>>) -> Self {
-        self.names = [a.into(), b.into()];
+        self.names = [Name::new(a), Name::new(b)];
         self
     }
 

@@ -7,6 +7,7 @@ mod hybrid;
 mod memory;
 mod query;
 mod resolve;
+mod series;
 mod sparse;
 mod weighted;
 
@@ -14,8 +15,8 @@ pub use self::adapt::{EmbedQuery, EmbedQueryLayer, KeywordOnly};
 pub use self::dense::DenseSource;
 pub use self::hybrid::Hybrid;
 pub use self::memory::MemoryVectors;
-pub(crate) use self::query::measure;
 pub use self::query::{Query, Retrieve, fetch};
 use self::resolve::resolve;
+pub(crate) use self::series::Series;
 pub use self::sparse::SparseSource;
 pub use self::weighted::{Weighted, WeightedBuilder};

@@ -69,16 +69,6 @@ pub(crate) async fn fetch_part<V, R: Retrieve<V>>(source: R, query: Query<V>) ->
     Passages::check(&scope, found)
 }
 
-/// Counts what a source found, and how well the best of it fits.
-pub(crate) fn measure(source: &Arc<str>, passages: &Passages) {
-    metrics::histogram!("rag_retrieved_passages", "source" => Arc::clone(source))
-        .record(passages.len() as f64);
-    if let Some(best) = passages.first() {
-        metrics::histogram!("rag_retrieval_top_score", "source" => Arc::clone(source))
-            .record(f64::from(best.score));
-    }
-}
-
 // === impl Query ===
 
 impl Query {

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use tower::util::BoxCloneSyncService;
 use tower_service::Service;
 
-use super::fuse::{all_down, ask, fuse, survive};
+use super::fuse::{Name, all_down, ask, fuse, survive};
 use super::{Query, Retrieve};
 use crate::error::Error;
 use crate::passage::Passage;
@@ -49,7 +49,7 @@ pub struct WeightedBuilder<V = ()> {
 }
 
 struct Source<V> {
-    name: Arc<str>,
+    name: Name,
     search: BoxCloneSyncService<Query<V>, Vec<Passage>, Error>,
 }
 
@@ -97,7 +97,7 @@ impl<V: Clone + Send + Sync + 'static> Service<Query<V>> for Weighted<V> {
             let (trace, limit) = (query.trace.clone(), query.limit);
             let asked: Vec<_> = sources
                 .iter()
-                .map(|source| (weigh(&query.scope, &source.name), source))
+                .map(|source| (weigh(&query.scope, &source.name.name), source))
                 .filter(|(weight, _)| weight.is_finite() && *weight > 0.0)
                 .collect();
             if asked.is_empty() {
@@ -133,7 +133,7 @@ impl<V: Clone + Send + Sync + 'static> Service<Query<V>> for Weighted<V> {
 impl<V> WeightedBuilder<V> {
     /// One more source, under one of a few fixed names: it is a metric label.
     pub fn source<R: Retrieve<V>>(mut self, name: impl Into<Arc<str>>, source: R) -> Self {
-        self.sources.push(Source { name: name.into(), search: BoxCloneSyncService::new(source) });
+        self.sources.push(Source { name: Name::new(name), search: BoxCloneSyncService::new(source) });
         self
     }
 

@@ -7,14 +7,15 @@ use std::task::{Context, Poll};
 use tower::ServiceExt;
 use tower_layer::Layer;
 use tower_service::Service;
+use unicode_segmentation::UnicodeSegmentation;
 
 use super::{Answers, ResponseFuture, Retrieved, StageLayer, take_ready};
 use crate::answer::Answer;
 use crate::error::{Error, ErrorKind, Stage};
-use crate::passage::Passages;
+use crate::passage::{Passage, Passages};
 use crate::port::{Rerank, RerankRequest};
 use crate::scoped::Scoped;
-use crate::words::words;
+use crate::words::{fold, words};
 
 /// Puts passages in a better order.
 ///
@@ -144,32 +145,48 @@ impl Service<RerankRequest> for LexicalRerank {
     }
 
     fn call(&mut self, request: RerankRequest) -> Self::Future {
-        let asked: HashSet<String> = words(request.question.as_str()).into_iter().collect();
+        let mut asked = words(request.question.as_str());
+        asked.sort_unstable();
+        asked.dedup();
         let mut passages = request.passages;
-        let held: HashMap<_, HashSet<String>> = passages
-            .iter()
-            .map(|passage| {
-                let mut held: HashSet<String> = words(&passage.text).into_iter().collect();
-                held.extend(words(&passage.title));
-                (passage.chunk, held)
-            })
-            .collect();
+        let held: HashMap<_, _> =
+            passages.iter().map(|passage| (passage.chunk, held(&asked, passage))).collect();
         let count = held.len() as f32;
-        let weights: Vec<(&String, f32)> = asked
-            .iter()
+        let weights: Vec<f32> = (0..asked.len())
             .map(|word| {
-                let n = held.values().filter(|held| held.contains(word)).count() as f32;
-                (word, (1.0 + (count - n + 0.5) / (n + 0.5)).ln())
+                let n = held.values().filter(|held| held.contains(&word)).count() as f32;
+                (1.0 + (count - n + 0.5) / (n + 0.5)).ln()
             })
             .collect();
-        let all: f32 = weights.iter().map(|(_, weight)| weight).sum();
+        let all: f32 = weights.iter().sum();
         passages.rescore(|passage| {
-            let Some(held) = held.get(&passage.chunk) else { return 0.0 };
-            let part: f32 = weights.iter().filter(|(word, _)| held.contains(*word)).map(|(_, w)| w).sum();
-            if all > 0.0 { part / all } else { 0.0 }
+            let part = |held: &HashSet<usize>| {
+                weights
+                    .iter()
+                    .enumerate()
+                    .filter(|(word, _)| held.contains(word))
+                    .map(|(_, weight)| weight)
+                    .sum::<f32>()
+            };
+            match held.get(&passage.chunk) {
+                Some(held) if all > 0.0 => part(held) / all,
+                _ => 0.0,
+            }
         });
         ready(Ok(passages))
     }
+}
+
+/// Which of the words, sorted, a passage holds.
+fn held(asked: &[String], passage: &Passage) -> HashSet<usize> {
+    [&passage.title, &passage.text]
+        .into_iter()
+        .flat_map(|text| {
+            let folded = fold(text);
+            let held = |word| asked.binary_search_by(|asked| asked.as_str().cmp(word)).ok();
+            folded.unicode_words().filter_map(held).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! [`Embedded`] in, [`Retrieved`] out (or [`Ask`] in, by words alone): finds passages, through the one door.
 
+use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -12,7 +13,7 @@ use crate::ask::Ask;
 use crate::error::Error;
 use crate::passage::Passages;
 use crate::port::Embedding;
-use crate::retrieve::{Query, Retrieve, fetch, measure};
+use crate::retrieve::{Query, Retrieve, Series, fetch};
 use crate::trace::{HitRecord, TraceHandle};
 
 /// How many passages are asked for when nothing is said.
@@ -54,10 +55,11 @@ pub struct KeywordStage<S, R> {
     source: Source<R>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Source<R> {
     retriever: R,
     name: Arc<str>,
+    series: Series,
     limit: usize,
 }
 
@@ -66,7 +68,9 @@ macro_rules! settings {
         impl<R> $layer<R> {
             /// A layer that asks `source`, a [`Retrieve`].
             pub fn new(source: R) -> Self {
-                Self { source: Source { retriever: source, name: $name.into(), limit: DEFAULT_LIMIT } }
+                let name = Arc::from($name);
+                let series = Series::of(&name);
+                Self { source: Source { retriever: source, name, series, limit: DEFAULT_LIMIT } }
             }
 
             /// The most passages. Default: 6.
@@ -81,6 +85,7 @@ macro_rules! settings {
             #[must_use]
             pub fn with_name(mut self, name: impl Into<Arc<str>>) -> Self {
                 self.source.name = name.into();
+                self.source.series = Series::of(&self.source.name);
                 self
             }
         }
@@ -155,7 +160,7 @@ impl<R> Source<R> {
         let trace = query.trace.clone();
         let mut passages = fetch(self.retriever.clone(), query).await?;
         passages.truncate(self.limit);
-        measure(&self.name, &passages);
+        self.series.record(&passages);
         self.record(&trace, &passages);
         Ok(passages)
     }
@@ -179,6 +184,13 @@ impl<R> Source<R> {
             hits.extend(passage.found.iter().map(|(source, found)| record(source, found.rank, found.score)));
         }
         trace.record_hits(hits);
+    }
+}
+
+impl<R> fmt::Debug for Source<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, limit, .. } = self;
+        f.debug_struct("Source").field("name", name).field("limit", limit).finish_non_exhaustive()
     }
 }
 
