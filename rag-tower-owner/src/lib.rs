@@ -12,6 +12,10 @@ pub mod data_dir;
 mod doctor;
 #[cfg(feature = "server")]
 mod failure;
+#[cfg(feature = "server")]
+pub mod tenant_data;
+#[cfg(feature = "server")]
+pub mod tools;
 
 #[cfg(feature = "server")]
 pub use self::cli::run;
