@@ -12,6 +12,7 @@ pub mod data_dir;
 mod doctor;
 #[cfg(feature = "server")]
 mod failure;
+pub mod masking;
 #[cfg(feature = "server")]
 pub mod tenant_data;
 #[cfg(feature = "server")]
