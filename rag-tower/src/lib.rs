@@ -29,7 +29,7 @@ pub mod test_util;
 pub mod text;
 pub mod trace;
 mod wording;
-mod words;
+pub mod words;
 
 pub use self::answer::{AbstainReason, Answer, AnswerStream, Event, Finish, Usage};
 pub use self::ask::{Ask, AskId, Channel, Question, SessionId};

@@ -229,6 +229,11 @@ impl TraceHandle {
         self.facts().outcome = Some(outcome);
     }
 
+    /// Puts what went wrong on the row of an ask that is answered nevertheless. It is public: nothing secret belongs in it.
+    pub fn set_error(&self, error: impl Into<Arc<str>>) {
+        self.facts().error = Some(error.into());
+    }
+
     /// Sets the question, where the request's type does not carry it.
     pub fn set_question(&self, question: impl Into<Arc<str>>) {
         self.facts().question = Some(question.into());
