@@ -7,15 +7,14 @@ use std::task::{Context, Poll};
 use tower::ServiceExt;
 use tower_layer::Layer;
 use tower_service::Service;
-use unicode_segmentation::UnicodeSegmentation;
 
 use super::{Answers, ResponseFuture, Retrieved, StageLayer, take_ready};
 use crate::answer::Answer;
 use crate::error::{Error, ErrorKind, Stage};
-use crate::passage::{Passage, Passages};
+use crate::passage::Passages;
 use crate::port::{Rerank, RerankRequest};
 use crate::scoped::Scoped;
-use crate::words::{fold, words};
+use crate::text::{document_terms, query_terms};
 
 /// Puts passages in a better order.
 ///
@@ -40,13 +39,13 @@ pub struct RerankStage<S, K> {
     layer: RerankLayer<K>,
 }
 
-/// A reranker without a model: how much of the question's wording a passage's text and title hold.
+/// A reranker without a model: how much of the question's wording a passage's title and text hold.
 ///
-/// The score is 0 to 1: the weights of the question's words that the passage holds over the weights of all of them. A
-/// word's weight is its `ln(1 + (N - n + 0.5) / (n + 0.5))` (the inverse document frequency of BM25, Robertson and
-/// Zaragoza 2009) over the `N` candidates of which `n` hold it, so words that every candidate holds weigh little in
-/// any language, and rare words that none holds pull the score down. Case and diacritics do not matter. Equal scores
-/// keep their order.
+/// The score is 0 to 1: the weights of the question's terms that the passage holds over the weights of all of them. Terms
+/// are those of [`text`](crate::text), so diacritics count but need not be typed. A term's weight is its own times
+/// `ln(1 + (N - n + 0.5) / (n + 0.5))` (the inverse document frequency of BM25, Robertson and Zaragoza 2009) over the `N`
+/// candidates of which `n` hold it, so words that every candidate holds weigh little in any language, and rare words that
+/// none holds pull the score down. Equal scores keep their order.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LexicalRerank;
 
@@ -145,48 +144,33 @@ impl Service<RerankRequest> for LexicalRerank {
     }
 
     fn call(&mut self, request: RerankRequest) -> Self::Future {
-        let mut asked = words(request.question.as_str());
-        asked.sort_unstable();
-        asked.dedup();
         let mut passages = request.passages;
-        let held: HashMap<_, _> =
-            passages.iter().map(|passage| (passage.chunk, held(&asked, passage))).collect();
-        let count = held.len() as f32;
-        let weights: Vec<f32> = (0..asked.len())
-            .map(|word| {
-                let n = held.values().filter(|held| held.contains(&word)).count() as f32;
-                (1.0 + (count - n + 0.5) / (n + 0.5)).ln()
+        let held: HashMap<_, HashSet<u32>> = passages
+            .iter()
+            .map(|passage| {
+                let terms = [&passage.title, &passage.text].map(|text| document_terms(text).counts);
+                (passage.chunk, terms.into_iter().flatten().map(|(term, _)| term).collect())
             })
             .collect();
-        let all: f32 = weights.iter().sum();
-        passages.rescore(|passage| {
-            let part = |held: &HashSet<usize>| {
-                weights
-                    .iter()
-                    .enumerate()
-                    .filter(|(word, _)| held.contains(word))
-                    .map(|(_, weight)| weight)
-                    .sum::<f32>()
-            };
-            match held.get(&passage.chunk) {
-                Some(held) if all > 0.0 => part(held) / all,
-                _ => 0.0,
+        let count = held.len() as f32;
+        let asked: Vec<(u32, f32)> = query_terms(request.question.as_str())
+            .as_slice()
+            .iter()
+            .map(|&(term, weight)| {
+                let n = held.values().filter(|held| held.contains(&term)).count() as f32;
+                (term, weight * (1.0 + (count - n + 0.5) / (n + 0.5)).ln())
+            })
+            .collect();
+        let all: f32 = asked.iter().map(|(_, weight)| weight).sum();
+        passages.rescore(|passage| match held.get(&passage.chunk) {
+            Some(held) if all > 0.0 => {
+                asked.iter().filter(|(term, _)| held.contains(term)).map(|(_, weight)| weight).sum::<f32>()
+                    / all
             }
+            _ => 0.0,
         });
         ready(Ok(passages))
     }
-}
-
-/// Which of the words, sorted, a passage holds.
-fn held(asked: &[String], passage: &Passage) -> HashSet<usize> {
-    [&passage.title, &passage.text]
-        .into_iter()
-        .flat_map(|text| {
-            let folded = fold(text);
-            let held = |word| asked.binary_search_by(|asked| asked.as_str().cmp(word)).ok();
-            folded.unicode_words().filter_map(held).collect::<Vec<_>>()
-        })
-        .collect()
 }
 
 #[cfg(test)]
