@@ -1,0 +1,342 @@
+//! What the stack itself costs: per ask, and per streamed event. Providers do nothing, the journal is off.
+//!
+//! `cargo bench -p rag-tower --bench ask`; numbers and machine are in `README.md` beside this file.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark stops where it cannot go on")]
+
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use futures_util::{FutureExt, Stream};
+use rag_tower::admission::AdmissionLayer;
+use rag_tower::cache::{AnswerCache, CacheLayer};
+use rag_tower::deadline::DeadlineLayer;
+use rag_tower::memory::{InMemoryStore, MemoryLayer};
+use rag_tower::port::{EmbedRequest, Embedder, Embedding, GenerateRequest, Generator, Rerank, RerankRequest};
+use rag_tower::quota::{MemoryRateLimits, Quota, RateLimitLayer};
+use rag_tower::rescue::RescueLayer;
+use rag_tower::retrieve::{Query, Retrieve};
+use rag_tower::route::{Decision, RouteLayer};
+use rag_tower::stage::{ConfidenceLayer, EmbedLayer, Generate, PromptLayer, RerankLayer, RetrieveLayer};
+use rag_tower::trace::{TraceLayer, TraceRow, TraceSink, TraceStore, WriterConfig, spawn_writer};
+use rag_tower::{
+    Answer, AnswerStream, Ask, AskId, BoxAskService, BoxError, Error, Event, Finish, Grant, Origin, Passage,
+    Pipeline, Question, TenantAuthority, TenantId, TenantScope,
+};
+use tokio::runtime::Runtime;
+use tower::{Layer, Service, ServiceBuilder, service_fn};
+
+fn main() {
+    let _runtime = runtime().enter();
+    divan::main();
+}
+
+// === the world around the stack: it does nothing ===
+
+/// The thread of the trace writer.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    })
+}
+
+struct Nowhere;
+
+impl TraceStore for Nowhere {
+    async fn write(&self, rows: &[TraceRow]) -> Result<(), BoxError> {
+        divan::black_box(rows.len());
+        Ok(())
+    }
+}
+
+fn sink() -> TraceSink {
+    let config = WriterConfig::default().queue(1 << 20).batch(1024).linger(Duration::ZERO);
+    let (sink, _writer) = spawn_writer(Nowhere, config);
+    sink
+}
+
+fn scope() -> TenantScope {
+    static SCOPE: OnceLock<TenantScope> = OnceLock::new();
+    let grant = || Grant::new(TenantId::named("a")).with_subject("key");
+    SCOPE.get_or_init(|| TenantAuthority::new().grant(grant())).clone()
+}
+
+fn question() -> Question {
+    static QUESTION: OnceLock<Question> = OnceLock::new();
+    QUESTION.get_or_init(|| Question::parse("What does the evening course cost?").unwrap()).clone()
+}
+
+fn ask() -> Ask {
+    Ask::new(scope(), question())
+}
+
+/// Four pieces of text and the end.
+fn events() -> &'static [Event] {
+    static EVENTS: OnceLock<Vec<Event>> = OnceLock::new();
+    EVENTS.get_or_init(|| many_events(4))
+}
+
+fn many_events(deltas: usize) -> Vec<Event> {
+    let word: Arc<str> = "a word ".into();
+    let mut events = vec![Event::Delta(word); deltas];
+    events.push(Event::Finished(Finish::Stop));
+    events
+}
+
+#[derive(Clone)]
+struct Leaf(&'static [Event]);
+
+impl Service<Ask> for Leaf {
+    type Response = Answer;
+    type Error = Error;
+    type Future = Ready<Result<Answer, Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, ask: Ask) -> Self::Future {
+        ready(Ok(Answer::ready(ask.id(), self.0.to_vec())))
+    }
+}
+
+fn embedder() -> impl Embedder {
+    let vector = Embedding::new(vec![0.0; 384]);
+    service_fn(move |_: EmbedRequest| ready(Ok(vec![vector.clone()])))
+}
+
+fn source() -> impl Retrieve<Embedding> {
+    let passages: Vec<_> = (0..8).map(passage).collect();
+    service_fn(move |_: Query<Embedding>| ready(Ok(passages.clone())))
+}
+
+fn reranker() -> impl Rerank {
+    service_fn(|request: RerankRequest| ready(Ok(request.passages)))
+}
+
+fn generator() -> impl Generator {
+    service_fn(|_: GenerateRequest| ready(Ok(AnswerStream::ready(events().to_vec()))))
+}
+
+fn passage(seq: u32) -> Passage {
+    let tenant = TenantId::named("a");
+    let document = rag_tower::passage::DocumentId::new(AskId::generate().as_uuid());
+    Passage {
+        chunk: rag_tower::passage::ChunkId::of(tenant, document, seq),
+        document,
+        seq,
+        origin: Origin::Tenant { tenant, branch: None },
+        title: "Fees".into(),
+        file_name: "fees.md".into(),
+        text: "The evening course costs one hundred.".into(),
+        score: 0.9,
+        found: std::collections::BTreeMap::new(),
+    }
+}
+
+fn stages() -> BoxAskService {
+    Pipeline::new()
+        .embed(EmbedLayer::new(embedder()))
+        .retrieve(RetrieveLayer::new(source()))
+        .rerank(RerankLayer::new(reranker()))
+        .confidence(ConfidenceLayer::new(0.3))
+        .prompt(PromptLayer::default())
+        .boxed(Generate::new(generator()))
+}
+
+/// Trace, rescue, limits, around what answers.
+fn around<S>(leaf: S) -> BoxAskService
+where
+    S: rag_tower::stage::Answers<Ask>,
+{
+    let stack = ServiceBuilder::new()
+        .layer(TraceLayer::new(sink()))
+        .layer(RescueLayer::new())
+        .layer(AdmissionLayer::new(1024).per_tenant(256))
+        .layer(DeadlineLayer::new())
+        .service(leaf);
+    Pipeline::new().boxed(stack)
+}
+
+/// As above, with the rate limit, memory, cache and routing.
+fn everything() -> BoxAskService {
+    let decision = Decision::Search { intent: "search".into() };
+    let classifier = service_fn(move |_| ready(Ok(decision.clone())));
+    // A new version for each ask, so that none finds its answer in the cache.
+    let version = std::sync::atomic::AtomicU64::new(0);
+    let epoch = move |_: &TenantScope| {
+        Arc::from(version.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string())
+    };
+    let inner = ServiceBuilder::new()
+        .layer(RateLimitLayer::new(MemoryRateLimits::default()).per_key(Quota::per_minute(u32::MAX)))
+        .layer(MemoryLayer::new(Arc::new(InMemoryStore::new(1000))))
+        .layer(CacheLayer::new(AnswerCache::default(), epoch))
+        .layer(RouteLayer::new(classifier))
+        .service(stages());
+    around(inner)
+}
+
+// === driving it ===
+
+/// One ask from call to end; nothing in it waits.
+fn run<S>(mut stack: S, ask: Ask)
+where
+    S: Service<Ask, Response = Answer, Error = Error>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(stack.poll_ready(&mut cx).is_ready());
+    drain(stack.call(ask).now_or_never().unwrap().unwrap());
+}
+
+fn drain(mut answer: Answer) {
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        match Pin::new(&mut answer).poll_next(&mut cx) {
+            Poll::Ready(Some(Ok(Event::Finished(_)))) => break,
+            Poll::Ready(Some(Ok(event))) => drop(divan::black_box(event)),
+            // Some stores answer from another thread.
+            Poll::Pending => std::thread::yield_now(),
+            Poll::Ready(other) => unreachable(other.is_some()),
+        }
+    }
+}
+
+#[cold]
+fn unreachable(failed: bool) {
+    assert!(!failed, "the answer failed");
+}
+
+fn bench<S>(bencher: Bencher<'_, '_>, stack: S)
+where
+    S: Service<Ask, Response = Answer, Error = Error> + Clone + Sync,
+{
+    bencher.with_inputs(ask).bench_local_values(|ask| run(stack.clone(), ask));
+}
+
+/// Per ask: four pieces of text and the end.
+mod per_ask {
+    use super::*;
+
+    #[divan::bench]
+    fn a_make_the_ask(bencher: Bencher<'_, '_>) {
+        bencher.bench_local(ask);
+    }
+
+    #[divan::bench]
+    fn b_leaf(bencher: Bencher<'_, '_>) {
+        bench(bencher, Leaf(events()));
+    }
+
+    #[divan::bench]
+    fn c_leaf_boxed(bencher: Bencher<'_, '_>) {
+        bench(bencher, Pipeline::new().boxed(Leaf(events())));
+    }
+
+    #[divan::bench]
+    fn d_trace(bencher: Bencher<'_, '_>) {
+        bench(bencher, TraceLayer::new(sink()).layer(Leaf(events())));
+    }
+
+    #[divan::bench]
+    fn e_rescue(bencher: Bencher<'_, '_>) {
+        bench(bencher, RescueLayer::new().layer(Leaf(events())));
+    }
+
+    #[divan::bench]
+    fn f_admission(bencher: Bencher<'_, '_>) {
+        bench(bencher, AdmissionLayer::new(1024).per_tenant(256).layer(Leaf(events())));
+    }
+
+    #[divan::bench]
+    fn g_deadline(bencher: Bencher<'_, '_>) {
+        bench(bencher, DeadlineLayer::new().layer(Leaf(events())));
+    }
+
+    #[divan::bench]
+    fn h_rate_limit(bencher: Bencher<'_, '_>) {
+        let layer = RateLimitLayer::new(MemoryRateLimits::default()).per_key(Quota::per_minute(u32::MAX));
+        bench(bencher, layer.layer(Leaf(events())));
+    }
+
+    #[divan::bench]
+    fn i_stages(bencher: Bencher<'_, '_>) {
+        bench(bencher, stages());
+    }
+
+    #[divan::bench]
+    fn j_trace_rescue_admission_deadline_stages(bencher: Bencher<'_, '_>) {
+        bench(bencher, around(stages()));
+    }
+
+    #[divan::bench]
+    fn k_everything(bencher: Bencher<'_, '_>) {
+        bench(bencher, everything());
+    }
+}
+
+/// Per event: a thousand pieces of text and the end.
+mod per_event {
+    use super::*;
+
+    const DELTAS: usize = 1_000;
+
+    fn long() -> Leaf {
+        static EVENTS: OnceLock<Vec<Event>> = OnceLock::new();
+        Leaf(EVENTS.get_or_init(|| many_events(DELTAS)))
+    }
+
+    fn bench<S>(bencher: Bencher<'_, '_>, stack: S)
+    where
+        S: Service<Ask, Response = Answer, Error = Error> + Clone + Sync,
+    {
+        bencher
+            .counter(ItemsCount::new(DELTAS + 1))
+            .with_inputs(|| stack.clone().call(ask()).now_or_never().unwrap().unwrap())
+            .bench_local_values(drain);
+    }
+
+    #[divan::bench]
+    fn a_no_tap(bencher: Bencher<'_, '_>) {
+        bench(bencher, long());
+    }
+
+    #[divan::bench]
+    fn b_trace(bencher: Bencher<'_, '_>) {
+        bench(bencher, TraceLayer::new(sink()).layer(long()));
+    }
+
+    #[divan::bench]
+    fn c_trace_admission(bencher: Bencher<'_, '_>) {
+        let layers = ServiceBuilder::new().layer(TraceLayer::new(sink())).layer(AdmissionLayer::new(1024));
+        bench(bencher, layers.service(long()));
+    }
+
+    #[divan::bench]
+    fn d_trace_rescue_admission(bencher: Bencher<'_, '_>) {
+        let layers = ServiceBuilder::new()
+            .layer(TraceLayer::new(sink()))
+            .layer(RescueLayer::new())
+            .layer(AdmissionLayer::new(1024));
+        bench(bencher, layers.service(long()));
+    }
+
+    #[divan::bench]
+    fn e_trace_rescue_admission_deadline(bencher: Bencher<'_, '_>) {
+        bench(bencher, around(long()));
+    }
+
+    #[divan::bench]
+    fn f_as_before_and_memory_and_cache(bencher: Bencher<'_, '_>) {
+        let inner = ServiceBuilder::new()
+            .layer(MemoryLayer::new(Arc::new(InMemoryStore::new(1000))))
+            .layer(CacheLayer::new(AnswerCache::default(), |_| AskId::generate().to_string().into()))
+            .service(long());
+        bench(bencher, around(inner));
+    }
+}
