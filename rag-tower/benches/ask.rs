@@ -8,7 +8,6 @@ use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -16,17 +15,23 @@ use futures_util::{FutureExt, Stream};
 use rag_tower::admission::AdmissionLayer;
 use rag_tower::cache::{AnswerCache, CacheLayer};
 use rag_tower::deadline::DeadlineLayer;
-use rag_tower::memory::{InMemoryStore, MemoryLayer};
-use rag_tower::port::{EmbedRequest, Embedder, Embedding, GenerateRequest, Generator, Rerank, RerankRequest};
+use rag_tower::memory::{History, MemoryLayer, Turn};
+use rag_tower::port::{
+    EmbedRequest, Embedder, Embedding, GenerateRequest, Generator, MemoryStore, Message, Rerank,
+    RerankRequest, Speaker,
+};
 use rag_tower::quota::{MemoryRateLimits, Quota, RateLimitLayer};
 use rag_tower::rescue::RescueLayer;
 use rag_tower::retrieve::{Query, Retrieve};
 use rag_tower::route::{Decision, RouteLayer};
-use rag_tower::stage::{ConfidenceLayer, EmbedLayer, Generate, PromptLayer, RerankLayer, RetrieveLayer};
+use rag_tower::stage::{
+    ConfidenceLayer, DefaultTemplate, EmbedLayer, Generate, PromptLayer, RerankLayer, RetrieveLayer,
+    Template, TemplateInput,
+};
 use rag_tower::trace::{TraceLayer, TraceRow, TraceSink, TraceStore, WriterConfig, spawn_writer};
 use rag_tower::{
     Answer, AnswerStream, Ask, AskId, BoxAskService, BoxError, Error, Event, Finish, Grant, Origin, Passage,
-    Pipeline, Question, TenantAuthority, TenantId, TenantScope,
+    Pipeline, Question, SessionId, TenantAuthority, TenantId, TenantScope,
 };
 use tokio::runtime::Runtime;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
@@ -56,7 +61,7 @@ impl TraceStore for Nowhere {
 }
 
 fn sink() -> TraceSink {
-    let config = WriterConfig::default().queue(1 << 20).batch(1024).linger(Duration::ZERO);
+    let config = WriterConfig::default().queue(1 << 20).batch(1024);
     let (sink, _writer) = spawn_writer(Nowhere, config);
     sink
 }
@@ -112,7 +117,7 @@ fn embedder() -> impl Embedder {
 }
 
 fn source() -> impl Retrieve<Embedding> {
-    let passages: Vec<_> = (0..8).map(passage).collect();
+    let passages: Vec<_> = (0..6).map(passage).collect();
     service_fn(move |_: Query<Embedding>| ready(Ok(passages.clone())))
 }
 
@@ -122,6 +127,33 @@ fn reranker() -> impl Rerank {
 
 fn generator() -> impl Generator {
     service_fn(|_: GenerateRequest| ready(Ok(AnswerStream::ready(events().to_vec()))))
+}
+
+/// Messages that are there already.
+struct NoWords(Message);
+
+impl NoWords {
+    fn new() -> Self {
+        Self(Message { speaker: Speaker::User, text: "What does the evening course cost?".into() })
+    }
+}
+
+impl Template for NoWords {
+    fn render(&self, _: &TemplateInput<'_>) -> Vec<Message> {
+        vec![self.0.clone()]
+    }
+}
+
+struct NoMemory;
+
+impl MemoryStore for NoMemory {
+    async fn load(&self, _: &TenantScope, _: SessionId) -> Result<Option<History>, Error> {
+        Ok(None)
+    }
+
+    async fn append(&self, _: &TenantScope, _: SessionId, _: Turn) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 fn passage(seq: u32) -> Passage {
@@ -140,13 +172,13 @@ fn passage(seq: u32) -> Passage {
     }
 }
 
-fn stages() -> BoxAskService {
+fn stages(template: impl Template) -> BoxAskService {
     Pipeline::new()
         .embed(EmbedLayer::new(embedder()))
         .retrieve(RetrieveLayer::new(source()))
         .rerank(RerankLayer::new(reranker()))
         .confidence(ConfidenceLayer::new(0.3))
-        .prompt(PromptLayer::default())
+        .prompt(PromptLayer::new(template))
         .boxed(Generate::new(generator()))
 }
 
@@ -175,10 +207,10 @@ fn everything() -> BoxAskService {
     };
     let inner = ServiceBuilder::new()
         .layer(RateLimitLayer::new(MemoryRateLimits::default()).per_key(Quota::per_minute(u32::MAX)))
-        .layer(MemoryLayer::new(Arc::new(InMemoryStore::new(1000))))
+        .layer(MemoryLayer::new(Arc::new(NoMemory)))
         .layer(CacheLayer::new(AnswerCache::default(), epoch))
         .layer(RouteLayer::new(classifier))
-        .service(stages());
+        .service(stages(NoWords::new()));
     around(inner)
 }
 
@@ -266,12 +298,17 @@ mod per_ask {
 
     #[divan::bench]
     fn i_stages(bencher: Bencher<'_, '_>) {
-        bench(bencher, stages());
+        bench(bencher, stages(NoWords::new()));
+    }
+
+    #[divan::bench]
+    fn i_stages_with_the_default_template(bencher: Bencher<'_, '_>) {
+        bench(bencher, stages(DefaultTemplate::default()));
     }
 
     #[divan::bench]
     fn j_trace_rescue_admission_deadline_stages(bencher: Bencher<'_, '_>) {
-        bench(bencher, around(stages()));
+        bench(bencher, around(stages(NoWords::new())));
     }
 
     #[divan::bench]
@@ -334,7 +371,7 @@ mod per_event {
     #[divan::bench]
     fn f_as_before_and_memory_and_cache(bencher: Bencher<'_, '_>) {
         let inner = ServiceBuilder::new()
-            .layer(MemoryLayer::new(Arc::new(InMemoryStore::new(1000))))
+            .layer(MemoryLayer::new(Arc::new(NoMemory)))
             .layer(CacheLayer::new(AnswerCache::default(), |_| AskId::generate().to_string().into()))
             .service(long());
         bench(bencher, around(inner));

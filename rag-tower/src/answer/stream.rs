@@ -40,6 +40,7 @@ impl AnswerStream {
 impl Stream for AnswerStream {
     type Item = Result<Event, Error>;
 
+    #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Some(events) = self.0.as_mut() else { return Poll::Ready(None) };
         let polled = std::task::ready!(events.as_mut().poll_next(cx));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::sink::Shared;
 use super::spool::Spool;
@@ -71,7 +71,7 @@ enum Trouble {
 // === impl WriterConfig ===
 
 impl WriterConfig {
-    /// Places in the queue: the most asks in flight and rows waiting together. Default: 8192.
+    /// Places in the queue: the most asks in flight and rows waiting together. Default: 16 384.
     pub fn queue(mut self, places: usize) -> Self {
         self.queue = places;
         self
@@ -83,7 +83,7 @@ impl WriterConfig {
         self
     }
 
-    /// How long the first row of a batch waits for others. Default: 200 ms.
+    /// How long the first row of a batch waits for others. Default: 100 ms.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
         self
@@ -112,9 +112,9 @@ impl WriterConfig {
 impl Default for WriterConfig {
     fn default() -> Self {
         Self {
-            queue: 8192,
+            queue: 16_384,
             batch: 256,
-            linger: Duration::from_millis(200),
+            linger: Duration::from_millis(100),
             write_timeout: Duration::from_secs(10),
             attempts: 4,
             backoff: Duration::from_millis(100),
@@ -216,12 +216,19 @@ impl<T: TraceStore> Task<T> {
                 () = at(deadline) => return Next::End,
             }
         }
-        let full = Instant::now() + self.config.linger;
-        while batch.len() < room {
-            let received = timeout_at(full, self.rows.recv_many(batch, room - batch.len())).await;
-            if matches!(received, Ok(0) | Err(_)) {
-                break;
+        // Not by receiving: a receiver that waits is woken by every row, and each ask would pay for that.
+        if batch.len() < room && self.rows.len() < room {
+            let deadline = *self.stop.borrow();
+            tokio::select! {
+                () = sleep(self.config.linger) => {}
+                () = stop_changed(&mut self.stop) => {}
+                () = at(deadline) => {}
             }
+        }
+        while batch.len() < room
+            && let Ok(row) = self.rows.try_recv()
+        {
+            batch.push(row);
         }
         Next::Write
     }

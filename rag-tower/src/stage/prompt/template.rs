@@ -1,5 +1,6 @@
 //! How messages are worded.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -109,7 +110,10 @@ fn memory(text: &mut String, history: &History) {
 }
 
 /// Text that cannot close or open a tag, nor end an attribute. Quotes look the same to a reader.
-fn quote(text: &str) -> String {
+fn quote(text: &str) -> Cow<'_, str> {
+    if !text.contains(['<', '>', '"']) {
+        return Cow::Borrowed(text);
+    }
     text.chars()
         .map(|c| match c {
             '<' => '‹',
