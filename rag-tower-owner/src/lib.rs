@@ -1,5 +1,7 @@
 //! The owner's side of rag-tower: owner authentication, the owner API, the console and the reference server.
 
+#[cfg(feature = "auth")]
+pub mod auth;
 #[cfg(feature = "server")]
 mod cli;
 #[cfg(feature = "server")]
@@ -13,6 +15,8 @@ mod doctor;
 #[cfg(feature = "server")]
 mod failure;
 pub mod masking;
+#[cfg(feature = "auth")]
+mod secret;
 #[cfg(feature = "server")]
 pub mod tenant_data;
 #[cfg(feature = "server")]
@@ -22,3 +26,5 @@ pub mod tools;
 pub use self::cli::run;
 #[cfg(feature = "server")]
 pub use self::failure::Failure;
+#[cfg(feature = "auth")]
+pub use self::secret::Secret;

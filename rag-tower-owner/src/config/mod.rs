@@ -7,7 +7,7 @@ mod keys;
 mod print;
 mod provider;
 mod read;
-mod secret;
+
 mod source;
 mod suggest;
 
@@ -20,8 +20,8 @@ use http::HeaderName;
 
 pub use self::keys::{Key, Kind, SETTINGS};
 pub use self::provider::Provider;
-pub use self::secret::Secret;
 use self::source::Values;
+pub use crate::secret::Secret;
 
 /// The file that is read when no other is named.
 pub const FILE_NAME: &str = "rag-tower.toml";

@@ -9,7 +9,8 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::source::{FileContents, Values};
-use super::{Config, ConfigError, Secret, provider, secret};
+use super::{Config, ConfigError, Secret, provider};
+use crate::secret;
 
 /// The least length of the owner's password, in characters.
 const PASSWORD: usize = 12;

@@ -48,7 +48,7 @@ impl fmt::Debug for Secret {
 }
 
 /// What is wrong with a secret that must have at least `least` characters; none when nothing is.
-pub(super) fn weakness(text: &str, least: usize) -> Option<String> {
+pub(crate) fn weakness(text: &str, least: usize) -> Option<String> {
     let length = text.chars().count();
     if PLACEHOLDERS.contains(&text.to_lowercase().as_str()) {
         Some("it is an example value from the documentation, known to everybody".into())

@@ -1,0 +1,51 @@
+//! The owner as a capability.
+
+use std::sync::Arc;
+
+/// Proof that a request comes from the platform's owner. Made by the
+/// [`OwnerAuthLayer`](super::OwnerAuthLayer) and by nothing else; it opens no tenant's data by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerScope {
+    username: Arc<str>,
+    session: Arc<str>,
+}
+
+// === impl OwnerScope ===
+
+impl OwnerScope {
+    pub(super) fn mint(username: Arc<str>, session: Arc<str>) -> Self {
+        Self { username, session }
+    }
+
+    /// Who logged in.
+    #[must_use]
+    pub fn username(&self) -> &str {
+        &self.username
+    }
+
+    /// The id of the session: for an audit, never a credential.
+    #[must_use]
+    pub fn session(&self) -> &str {
+        &self.session
+    }
+}
+
+/// The scope that an [`OwnerAuthLayer`](super::OwnerAuthLayer) has put into the extensions. Without that layer the
+/// request ends with a 500 and an error in the log that says so.
+#[cfg(feature = "server")]
+impl<S: Sync> axum::extract::FromRequestParts<S> for OwnerScope {
+    type Rejection = rag_tower::http::Problem;
+
+    async fn from_request_parts(parts: &mut http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            tracing::error!(
+                "a handler extracts the owner's scope, but no OwnerAuthLayer is around this route"
+            );
+            rag_tower::http::Problem::new(
+                http::StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "this route is not set up correctly",
+            )
+        })
+    }
+}
