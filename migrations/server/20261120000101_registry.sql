@@ -98,7 +98,8 @@ CREATE POLICY tenant_isolation ON rag_tower.tenant_settings
 CREATE POLICY presented_key ON rag_tower.api_keys FOR SELECT TO rag_resolver
     USING (hash = decode(nullif(current_setting('rag.key_hash', true), ''), 'hex'));
 CREATE POLICY presented_key ON rag_tower.tenants FOR SELECT TO rag_resolver
-    USING (id IN (SELECT k.tenant_id FROM rag_tower.api_keys k));
+    USING (id IN (SELECT k.tenant_id FROM rag_tower.api_keys k)
+           OR slug = nullif(current_setting('rag.slug', true), ''));
 
 -- The owner of the platform.
 CREATE POLICY owner_all ON rag_tower.tenants         TO rag_owner USING (true) WITH CHECK (true);
@@ -155,6 +156,17 @@ BEGIN
         FROM rag_tower.tenants t WHERE t.id = token_tenant;
 END
 $$;
+-- The id of the tenant with this slug. A name, not a permission.
+CREATE FUNCTION rag_tower.resolve_slug(wanted text) RETURNS uuid
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM set_config('rag.slug', wanted, true);
+    RETURN (SELECT t.id FROM rag_tower.tenants t WHERE t.slug = wanted);
+END
+$$;
+REVOKE ALL ON FUNCTION rag_tower.resolve_slug(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION rag_tower.resolve_slug(text) TO rag_resolver;
 REVOKE ALL ON FUNCTION rag_tower.resolve_api_key(bytea) FROM PUBLIC;
 REVOKE ALL ON FUNCTION rag_tower.resolve_token(uuid, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION rag_tower.resolve_api_key(bytea) TO rag_resolver;

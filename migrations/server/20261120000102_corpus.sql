@@ -14,41 +14,38 @@ CREATE TABLE rag_tower.corpora (
 );
 
 CREATE TABLE rag_tower.documents (
-    tenant_id     uuid        NOT NULL,
-    id            uuid        NOT NULL,
+    tenant_id        uuid        NOT NULL,
+    id               uuid        NOT NULL,
     -- null: visible to every branch
-    branch_id     uuid,
-    file_name     text        NOT NULL,
-    title         text,
-    url           text,
-    -- SHA-256 of the source: the same bytes again change nothing
-    content_hash  bytea,
-    meta          jsonb       NOT NULL DEFAULT '{}',
-    chunk_count   integer     NOT NULL DEFAULT 0,
-    -- the corpus version that this state belongs to
-    version       bigint      NOT NULL,
-    created_at    timestamptz NOT NULL DEFAULT now(),
-    updated_at    timestamptz NOT NULL DEFAULT now(),
-    -- a removed document stays as a row without chunks until every index has seen its removal
-    deleted_at    timestamptz,
+    branch_id        uuid,
+    file_name        text        NOT NULL,
+    title            text        NOT NULL,
+    labels           jsonb       NOT NULL DEFAULT '{}',
+    -- the corpus version that this state belongs to, and the one that the vector index has on disk
+    version          bigint      NOT NULL,
+    indexed_version  bigint      NOT NULL DEFAULT 0,
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    updated_at       timestamptz NOT NULL DEFAULT now(),
+    -- a removed document stays as a row without chunks until the vector index has seen its removal
+    deleted_at       timestamptz,
     PRIMARY KEY (tenant_id, id)
 );
-CREATE INDEX documents_version ON rag_tower.documents (tenant_id, version);
+-- what start-up has to heal: nothing, nearly always
+CREATE INDEX documents_behind ON rag_tower.documents (tenant_id) WHERE indexed_version < version;
 
 CREATE TABLE rag_tower.chunks (
     tenant_id     uuid        NOT NULL,
     id            uuid        NOT NULL,
     document_id   uuid        NOT NULL,
+    -- the document's, repeated so that a hit's origin is read from one row
     branch_id     uuid,
     -- position inside the document, from 0
     seq           integer     NOT NULL CHECK (seq >= 0),
     text          text        NOT NULL,
-    -- lower case, without diacritics: folded by the application, since unaccent cannot be indexed
-    folded        text        NOT NULL,
-    -- {"term": occurrences}
-    terms         jsonb       NOT NULL DEFAULT '{}',
-    token_count   integer     NOT NULL CHECK (token_count >= 0),
-    meta          jsonb       NOT NULL DEFAULT '{}',
+    -- the terms (unsigned 32-bit ids) that occur in it, how often each does, and the sum of those counts
+    terms         bigint[]    NOT NULL,
+    counts        bigint[]    NOT NULL CHECK (cardinality(counts) = cardinality(terms)),
+    token_count   bigint      NOT NULL CHECK (token_count >= 0),
     PRIMARY KEY (tenant_id, id),
     UNIQUE (tenant_id, document_id, seq),
     FOREIGN KEY (tenant_id, document_id) REFERENCES rag_tower.documents (tenant_id, id) ON DELETE CASCADE
@@ -57,18 +54,9 @@ CREATE TABLE rag_tower.chunks (
 -- In how many chunks of the tenant a term occurs. Per tenant, so that nobody's documents touch another's ranking.
 CREATE TABLE rag_tower.document_frequencies (
     tenant_id   uuid    NOT NULL,
-    term        text    NOT NULL,
+    term        bigint  NOT NULL,
     chunks      bigint  NOT NULL CHECK (chunks >= 0),
     PRIMARY KEY (tenant_id, term)
-);
-
--- The corpus version up to which an index has everything on disk; advanced only after the index flushed.
-CREATE TABLE rag_tower.index_watermarks (
-    tenant_id   uuid        NOT NULL,
-    index_name  text        NOT NULL,
-    version     bigint      NOT NULL,
-    updated_at  timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (tenant_id, index_name)
 );
 
 ALTER TABLE rag_tower.corpora              ENABLE ROW LEVEL SECURITY;
@@ -79,8 +67,6 @@ ALTER TABLE rag_tower.chunks               ENABLE ROW LEVEL SECURITY;
 ALTER TABLE rag_tower.chunks               FORCE  ROW LEVEL SECURITY;
 ALTER TABLE rag_tower.document_frequencies ENABLE ROW LEVEL SECURITY;
 ALTER TABLE rag_tower.document_frequencies FORCE  ROW LEVEL SECURITY;
-ALTER TABLE rag_tower.index_watermarks     ENABLE ROW LEVEL SECURITY;
-ALTER TABLE rag_tower.index_watermarks     FORCE  ROW LEVEL SECURITY;
 
 CREATE POLICY tenant_isolation ON rag_tower.corpora
     USING      (tenant_id = nullif(current_setting('rag.tenant_id', true), '')::uuid)
@@ -94,18 +80,15 @@ CREATE POLICY tenant_isolation ON rag_tower.chunks
 CREATE POLICY tenant_isolation ON rag_tower.document_frequencies
     USING      (tenant_id = nullif(current_setting('rag.tenant_id', true), '')::uuid)
     WITH CHECK (tenant_id = nullif(current_setting('rag.tenant_id', true), '')::uuid);
-CREATE POLICY tenant_isolation ON rag_tower.index_watermarks
-    USING      (tenant_id = nullif(current_setting('rag.tenant_id', true), '')::uuid)
-    WITH CHECK (tenant_id = nullif(current_setting('rag.tenant_id', true), '')::uuid);
 
 -- The jobs role finds out *whose* index is behind; what is in it, it reads as that tenant.
-CREATE POLICY jobs_find ON rag_tower.corpora          FOR SELECT TO rag_jobs USING (true);
-CREATE POLICY jobs_find ON rag_tower.index_watermarks FOR SELECT TO rag_jobs USING (true);
+CREATE POLICY jobs_find ON rag_tower.corpora   FOR SELECT TO rag_jobs USING (true);
+CREATE POLICY jobs_find ON rag_tower.documents FOR SELECT TO rag_jobs USING (indexed_version < version);
 CREATE POLICY owner_reads ON rag_tower.corpora   FOR SELECT TO rag_owner USING (true);
 CREATE POLICY owner_reads ON rag_tower.documents FOR SELECT TO rag_owner USING (true);
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON rag_tower.documents, rag_tower.chunks, rag_tower.document_frequencies TO rag_tenant;
-GRANT SELECT, INSERT, UPDATE ON rag_tower.corpora, rag_tower.index_watermarks TO rag_tenant;
-GRANT SELECT (tenant_id, version) ON rag_tower.corpora TO rag_jobs;
-GRANT SELECT (tenant_id, index_name, version) ON rag_tower.index_watermarks TO rag_jobs;
+GRANT SELECT, INSERT, UPDATE ON rag_tower.corpora TO rag_tenant;
+GRANT SELECT (tenant_id) ON rag_tower.corpora TO rag_jobs;
+GRANT SELECT (tenant_id, version, indexed_version) ON rag_tower.documents TO rag_jobs;
 GRANT SELECT ON rag_tower.corpora, rag_tower.documents TO rag_owner;

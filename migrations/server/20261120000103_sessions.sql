@@ -1,16 +1,15 @@
--- What a conversation is remembered by. The key starts with the tenant: the same session id under another
--- tenant is another conversation, and nothing tells the one that the other exists.
+-- What a conversation is remembered by. Session ids are made by the server and are unique among all tenants, so
+-- that a session can never be continued under another tenant.
 
 CREATE TABLE rag_tower.chat_sessions (
+    id                      uuid        NOT NULL PRIMARY KEY,
     tenant_id               uuid        NOT NULL,
-    id                      uuid        NOT NULL,
     subject                 text,
     entity_memory           jsonb       NOT NULL DEFAULT '{}',
     rolling_summary         text        NOT NULL DEFAULT '',
     recent_messages_buffer  jsonb       NOT NULL DEFAULT '[]',
     created_at              timestamptz NOT NULL DEFAULT now(),
-    updated_at              timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (tenant_id, id)
+    updated_at              timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX chat_sessions_updated ON rag_tower.chat_sessions (tenant_id, updated_at);
 

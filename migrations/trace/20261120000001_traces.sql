@@ -49,7 +49,7 @@ CREATE TABLE rag_tower.request_traces (
     tool_metadata  jsonb       NOT NULL DEFAULT '{}',
     spans          jsonb       NOT NULL DEFAULT '[]',
     hits           jsonb       NOT NULL DEFAULT '[]',
-    receipt        jsonb       NOT NULL DEFAULT '{}',
+    receipt        jsonb,
     PRIMARY KEY (trace_id, ts)
 ) PARTITION BY RANGE (ts);
 
@@ -131,10 +131,13 @@ BEGIN
     FOR i IN 0 .. days - 1 LOOP
         day  := first + i;
         leaf := 'request_traces_' || to_char(day, 'YYYYMMDD');
-        CONTINUE WHEN to_regclass('rag_tower.' || leaf) IS NOT NULL;
-        -- two writers at midnight: the second waits here and finds the leaf made
+        CONTINUE WHEN EXISTS (
+            SELECT FROM pg_class WHERE relname = leaf AND relnamespace = 'rag_tower'::regnamespace);
+        -- two writers at midnight: the second waits here and finds the leaf made; a query sees that, while
+        -- to_regclass would still answer from its cache
         PERFORM pg_advisory_xact_lock(hashtext('rag_tower.ensure_partitions'));
-        CONTINUE WHEN to_regclass('rag_tower.' || leaf) IS NOT NULL;
+        CONTINUE WHEN EXISTS (
+            SELECT FROM pg_class WHERE relname = leaf AND relnamespace = 'rag_tower'::regnamespace);
         EXECUTE format('CREATE TABLE rag_tower.%I (LIKE rag_tower.request_traces INCLUDING ALL)', leaf);
         EXECUTE format('ALTER TABLE rag_tower.%I ENABLE ROW LEVEL SECURITY', leaf);
         EXECUTE format('ALTER TABLE rag_tower.%I FORCE ROW LEVEL SECURITY', leaf);

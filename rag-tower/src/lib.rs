@@ -18,6 +18,8 @@ pub mod metrics;
 pub mod passage;
 mod pipeline;
 pub mod port;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod quota;
 pub mod rescue;
 pub mod retrieve;

@@ -2,4 +2,5 @@
 
 pub mod http;
 pub mod load;
+pub mod postgres;
 pub mod proxy;

@@ -1,0 +1,172 @@
+//! Makes the roles and brings the schema up to date. The only code that uses a superuser (or a role that may create
+//! roles), and only at start.
+
+use std::str::FromStr;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqlSafeStr};
+
+use super::database::Role;
+use super::error::DatabaseError;
+
+/// The login of the server, unless another is named.
+pub const APP_LOGIN: &str = "rag_app";
+
+/// Orders the bootstraps of one cluster: the bytes of "rag_towe".
+const BOOTSTRAP_LOCK: i64 = 0x7261_675f_746f_7765;
+
+/// One migration: its version, its name and its SQL, from a file of that name.
+macro_rules! migration {
+    ($set:literal, $version:literal, $name:literal) => {
+        (
+            $version,
+            $name,
+            include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/migrations/",
+                $set,
+                "/",
+                $version,
+                "_",
+                $name,
+                ".sql"
+            )),
+        )
+    };
+}
+
+/// The trace tables: they apply alone.
+const TRACE: &[(i64, &str, &str)] = &[migration!("trace", 20261120000001, "traces")];
+
+/// The server's tables: they need the roles and the trace tables.
+const SERVER: &[(i64, &str, &str)] = &[
+    migration!("server", 20261120000101, "registry"),
+    migration!("server", 20261120000102, "corpus"),
+    migration!("server", 20261120000103, "sessions"),
+];
+
+/// Makes the roles, the login and the whole schema; what is there already stays. Any number of processes may call it
+/// at once.
+///
+/// `admin_url` names a superuser, or a role with CREATEROLE that owns the database. `login` is the server's login; it is
+/// made when `password` is given, gets that password, and is made a member of the roles. It gets no right of its own.
+///
+/// # Errors
+/// [`DatabaseError::Connect`], and [`DatabaseError::Migrate`] when the role may not do this or a landed migration
+/// has been changed.
+pub async fn bootstrap(admin_url: &str, login: &str, password: Option<&str>) -> Result<(), DatabaseError> {
+    let options = parse(admin_url)?;
+    // Roles belong to the whole cluster and advisory locks to one database: take the lock in the one that all share.
+    let mut shared = match options.clone().database("postgres").connect().await {
+        Ok(connection) => connection,
+        Err(_) => connect(&options).await?,
+    };
+    let locked = sqlx::query("SELECT pg_advisory_lock($1)").bind(BOOTSTRAP_LOCK).execute(&mut shared).await;
+    locked.map_err(|error| DatabaseError::Migrate(error.into()))?;
+    let made = roles(&mut shared, login, password).await;
+    // closing the connection releases the lock
+    let _ = shared.close().await;
+    made.map_err(|error| DatabaseError::Migrate(error.into()))?;
+
+    let mut connection = connect(&options).await?;
+    migrate(&mut connection, TRACE).await?;
+    migrate(&mut connection, SERVER).await?;
+    let _ = connection.close().await;
+    Ok(())
+}
+
+/// Applies the trace tables alone, as the role that `url` logs in as: one schema, three tables, no roles. For an
+/// application that records its traces beside its own tables; its migrations and ours do not meet, because ours are
+/// recorded in `rag_tower._migrations`.
+///
+/// The role that applies them may write traces. Let another one write with `SELECT rag_tower.allow_trace_writer('name')`.
+///
+/// # Errors
+/// [`DatabaseError::Connect`] and [`DatabaseError::Migrate`].
+pub async fn migrate_traces(url: &str) -> Result<(), DatabaseError> {
+    let mut connection = connect(&parse(url)?).await?;
+    migrate(&mut connection, TRACE).await?;
+    let _ = connection.close().await;
+    Ok(())
+}
+
+fn parse(url: &str) -> Result<PgConnectOptions, DatabaseError> {
+    PgConnectOptions::from_str(url).map_err(|error| DatabaseError::InvalidUrl(error.into()))
+}
+
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, DatabaseError> {
+    options.connect().await.map_err(|error| DatabaseError::Connect(error.into()))
+}
+
+async fn migrate(
+    connection: &mut PgConnection,
+    set: &'static [(i64, &str, &str)],
+) -> Result<(), DatabaseError> {
+    let migrations = set.iter().map(|(version, name, sql)| {
+        Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    migrator.dangerous_set_table_name("rag_tower._migrations");
+    migrator.create_schema("rag_tower");
+    // the two sets share one table
+    migrator.set_ignore_missing(true);
+    migrator.run_direct(None, connection, false).await.map_err(|error| DatabaseError::Migrate(error.into()))
+}
+
+/// Makes what is missing of the roles and the login.
+async fn roles(
+    connection: &mut PgConnection,
+    login: &str,
+    password: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    for role in Role::ALL {
+        if !exists(connection, role.name()).await? {
+            quoted(connection, "CREATE ROLE %I NOLOGIN NOINHERIT", &[role.name()]).await?;
+        }
+    }
+    match (exists(connection, login).await?, password) {
+        (true, Some(password)) => {
+            quoted(connection, "ALTER ROLE %I LOGIN PASSWORD %L", &[login, password]).await?
+        }
+        (false, Some(password)) => {
+            quoted(connection, "CREATE ROLE %I LOGIN NOINHERIT PASSWORD %L", &[login, password]).await?;
+        }
+        (true, None) => {}
+        (false, None) => return Ok(()),
+    }
+    for role in Role::ALL {
+        let member: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_auth_members WHERE roleid = $1::text::regrole AND member = quote_ident($2)::regrole)",
+        )
+        .bind(role.name())
+        .bind(login)
+        .fetch_one(&mut *connection)
+        .await?;
+        if !member {
+            quoted(connection, "GRANT %I TO %I", &[role.name(), login]).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn exists(connection: &mut PgConnection, role: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+        .bind(role)
+        .fetch_one(connection)
+        .await
+}
+
+/// Runs a statement that takes no parameters, with names and literals quoted by Postgres itself.
+async fn quoted(
+    connection: &mut PgConnection,
+    template: &'static str,
+    values: &[&str],
+) -> Result<(), sqlx::Error> {
+    let statement: String = sqlx::query_scalar("SELECT format($1, VARIADIC $2::text[])")
+        .bind(template)
+        .bind(values)
+        .fetch_one(&mut *connection)
+        .await?;
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.map(drop)
+}

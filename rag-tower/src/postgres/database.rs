@@ -1,0 +1,215 @@
+//! The pool, which nobody outside this module can reach.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Postgres, Transaction};
+
+use super::error::DatabaseError;
+use super::{audit, sql};
+
+/// How to reach the database.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct DatabaseOptions {
+    url: String,
+    max_connections: u32,
+    acquire_timeout: Duration,
+    cache_statements: bool,
+}
+
+/// A pool of connections that opens transactions for one tenant or one named role, and nothing else.
+///
+/// Cloning it shares the pool.
+#[derive(Clone)]
+pub struct Database {
+    pool: PgPool,
+    login: Login,
+}
+
+/// What a login is, which says how its transactions begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Login {
+    /// May become any of the roles and has no rights of its own.
+    Server,
+    /// An application's own login, which applied the trace tables itself.
+    Own {
+        /// A superuser, or one that bypasses row-level security: may write traces, reads nothing through us.
+        bypasses: bool,
+    },
+}
+
+/// The roles. None logs in; each may do what its policies name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// One tenant's data.
+    Tenant,
+    /// Appends trace rows.
+    Writer,
+    /// Finds out what a credential grants.
+    Resolver,
+    /// The owner of the platform.
+    Owner,
+    /// Finds whose work is waiting.
+    Jobs,
+}
+
+// === impl DatabaseOptions ===
+
+impl DatabaseOptions {
+    /// A connection string, `postgres://user:password@host:5432/database`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            max_connections: 16,
+            acquire_timeout: Duration::from_secs(5),
+            cache_statements: true,
+        }
+    }
+
+    /// Sets the largest number of connections. Default: 16.
+    #[must_use]
+    pub fn max_connections(mut self, connections: u32) -> Self {
+        self.max_connections = connections.max(1);
+        self
+    }
+
+    /// Sets how long a transaction waits for a free connection before it fails. Default: 5 s.
+    #[must_use]
+    pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
+        self.acquire_timeout = timeout;
+        self
+    }
+
+    /// Sets whether prepared statements are kept per connection. Default: true; turn it off behind PgBouncer.
+    #[must_use]
+    pub fn cache_statements(mut self, cache: bool) -> Self {
+        self.cache_statements = cache;
+        self
+    }
+
+    async fn pool(&self) -> Result<PgPool, DatabaseError> {
+        let mut options = PgConnectOptions::from_str(&self.url)
+            .map_err(|error| DatabaseError::InvalidUrl(error.into()))?
+            .application_name("rag-tower")
+            .options([("timezone", "UTC")]);
+        if !self.cache_statements {
+            options = options.statement_cache_capacity(0);
+        }
+        PgPoolOptions::new()
+            .max_connections(self.max_connections)
+            .acquire_timeout(self.acquire_timeout)
+            .connect_with(options)
+            .await
+            .map_err(|error| DatabaseError::Connect(error.into()))
+    }
+}
+
+impl fmt::Debug for DatabaseOptions {
+    /// Shows no connection string: it holds a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseOptions")
+            .field("max_connections", &self.max_connections)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Database ===
+
+impl Database {
+    /// Connects as the server's login and proves that tenants are kept apart: the catalog is audited, and a row
+    /// written as one tenant is looked for as another and as nobody.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Refused`] when isolation would not hold, with the SQL that mends it: a superuser, a login that
+    /// bypasses row-level security or owns the tables, a table without a forced policy.
+    pub async fn connect(options: &DatabaseOptions) -> Result<Self, DatabaseError> {
+        let database = Self { pool: options.pool().await?, login: Login::Server };
+        audit::check(&database).await?;
+        Ok(database)
+    }
+
+    /// Connects as an application's own login, which has applied the trace tables with
+    /// [`migrate_traces`](super::migrate_traces). It becomes no role: row-level security is forced, so the policies
+    /// hold for the owner of the tables too.
+    ///
+    /// A login that bypasses row-level security can write traces with it; every tenant transaction is refused.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Connect`].
+    pub async fn connect_own(options: &DatabaseOptions) -> Result<Self, DatabaseError> {
+        let pool = options.pool().await?;
+        let bypasses = sqlx::query_scalar(sql::LOGIN_BYPASSES).fetch_one(&pool).await?;
+        Ok(Self { pool, login: Login::Own { bypasses } })
+    }
+
+    /// Closes every connection, after the transactions that are open have ended.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Open connections, and how many of them are idle.
+    #[must_use]
+    pub fn connections(&self) -> (u32, usize) {
+        (self.pool.size(), self.pool.num_idle())
+    }
+
+    /// True when the database answers.
+    pub async fn is_up(&self) -> bool {
+        sqlx::query(sql::PING).execute(&self.pool).await.is_ok()
+    }
+
+    /// A transaction as `role`, for `tenant` or for nobody.
+    pub(super) async fn begin(
+        &self,
+        role: Role,
+        tenant: Option<uuid::Uuid>,
+    ) -> Result<Transaction<'static, Postgres>, DatabaseError> {
+        if self.login == (Login::Own { bypasses: true }) && role != Role::Writer {
+            return Err(DatabaseError::Refused(vec![audit::bypassing_login()]));
+        }
+        let mut tx = self.pool.begin().await?;
+        let writer = if role == Role::Writer { "on" } else { "" };
+        let tenant = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
+        let settings = match self.login {
+            Login::Server => sqlx::query(sql::BECOME_ROLE).bind(role.name()),
+            Login::Own { .. } => sqlx::query(sql::STAY_LOGIN),
+        };
+        settings.bind(tenant).bind(writer).execute(&mut *tx).await?;
+        Ok(tx)
+    }
+
+    /// A connection with the login's own rights, for the audit.
+    pub(super) async fn begin_plain(&self) -> Result<Transaction<'static, Postgres>, DatabaseError> {
+        Ok(self.pool.begin().await?)
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database")
+            .field("login", &self.login)
+            .field("connections", &self.pool.size())
+            .finish()
+    }
+}
+
+// === impl Role ===
+
+impl Role {
+    /// Every role.
+    pub(super) const ALL: [Self; 5] = [Self::Tenant, Self::Writer, Self::Resolver, Self::Owner, Self::Jobs];
+
+    /// Its name in the cluster.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Tenant => "rag_tenant",
+            Self::Writer => "rag_writer",
+            Self::Resolver => "rag_resolver",
+            Self::Owner => "rag_owner",
+            Self::Jobs => "rag_jobs",
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Documents, their chunks and the counts of their words: the truth that every vector index is built from.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::database::{Database, Role};
+use super::error::DatabaseError;
+use super::sql;
+use super::tenant_tx::TenantTx;
+use super::text::clean;
+use crate::error::{Error, ErrorKind, Stage};
+use crate::passage::{ChunkId, DocumentId, Found, Origin, Passage};
+use crate::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, TermStats};
+use crate::tenant::{BranchId, TenantId, TenantScope};
+
+/// Keeps documents in Postgres.
+#[derive(Clone, Debug)]
+pub struct PgDocuments {
+    database: Database,
+}
+
+/// What the vector index does not have yet.
+#[derive(Clone, Debug)]
+pub enum Behind {
+    /// This document, as it is now, is not in the index.
+    Put(Document),
+    /// This document was removed, and the index may still have it.
+    Delete(DocumentId),
+}
+
+// === impl PgDocuments ===
+
+impl PgDocuments {
+    /// Keeps documents in this database.
+    #[must_use]
+    pub fn new(database: &Database) -> Self {
+        Self { database: database.clone() }
+    }
+
+    /// Every tenant that has documents, or had. Ids only: what is in them is read with a scope.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn tenants(&self) -> Result<Vec<TenantId>, DatabaseError> {
+        self.find(sql::TENANTS_WITH_DOCUMENTS).await
+    }
+
+    /// The tenants that have something the vector index does not have.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn tenants_behind(&self) -> Result<Vec<TenantId>, DatabaseError> {
+        self.find(sql::TENANTS_BEHIND).await
+    }
+
+    /// Up to `limit` of the tenant's documents that the vector index does not have, oldest change first.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn behind(&self, scope: &TenantScope, limit: u32) -> Result<Vec<Behind>, DatabaseError> {
+        let mut tx = TenantTx::begin(&self.database, scope).await?;
+        let rows = sqlx::query(sql::BEHIND)
+            .bind(scope.tenant().as_uuid())
+            .bind(i64::from(limit))
+            .fetch_all(tx.connection())
+            .await?;
+        tx.commit().await?;
+        rows.iter().map(behind).collect()
+    }
+
+    /// A document's chunks, in order.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn chunks_of(
+        &self,
+        scope: &TenantScope,
+        document: DocumentId,
+    ) -> Result<Vec<Chunk>, DatabaseError> {
+        let mut tx = TenantTx::begin(&self.database, scope).await?;
+        let rows = sqlx::query(sql::CHUNKS_OF)
+            .bind(scope.tenant().as_uuid())
+            .bind(document.as_uuid())
+            .fetch_all(tx.connection())
+            .await?;
+        tx.commit().await?;
+        rows.iter().map(chunk).collect()
+    }
+
+    /// How many chunks the tenant has, to compare with what the index counts.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn count_chunks(&self, scope: &TenantScope) -> Result<u64, DatabaseError> {
+        let mut tx = TenantTx::begin(&self.database, scope).await?;
+        let count: i64 = sqlx::query_scalar(sql::COUNT_CHUNKS)
+            .bind(scope.tenant().as_uuid())
+            .fetch_one(tx.connection())
+            .await?;
+        tx.commit().await?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// Notes that the index has nothing of the tenant: every document is behind afterwards.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn forget_index(&self, scope: &TenantScope) -> Result<(), DatabaseError> {
+        let mut tx = TenantTx::begin(&self.database, scope).await?;
+        sqlx::query(sql::FORGET_INDEX).bind(scope.tenant().as_uuid()).execute(tx.connection()).await?;
+        tx.commit().await
+    }
+
+    async fn find(&self, statement: &'static str) -> Result<Vec<TenantId>, DatabaseError> {
+        let mut tx = self.database.begin(Role::Jobs, None).await?;
+        let ids: Vec<Uuid> = sqlx::query_scalar(statement).fetch_all(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(ids.into_iter().map(TenantId::new).collect())
+    }
+
+    async fn put_rows(
+        &self,
+        scope: &TenantScope,
+        document: &Document,
+        chunks: &[Chunk],
+    ) -> Result<(), DatabaseError> {
+        let tenant = scope.tenant().as_uuid();
+        let mut tx = TenantTx::begin(&self.database, scope).await?;
+        let version: i64 =
+            sqlx::query_scalar(sql::NEXT_VERSION).bind(tenant).fetch_one(tx.connection()).await?;
+        sqlx::query(sql::PUT_DOCUMENT)
+            .bind(tenant)
+            .bind(document.id.as_uuid())
+            .bind(document.branch.map(|branch| branch.as_uuid()))
+            .bind(clean(&document.file_name))
+            .bind(clean(&document.title))
+            .bind(serde_json::to_value(&document.labels).map_or_else(|_| json!({}), super::text::clean_json))
+            .bind(version)
+            .execute(tx.connection())
+            .await?;
+        remove_chunks(&mut tx, tenant, document.id).await?;
+        sqlx::query(sql::INSERT_CHUNKS)
+            .bind(tenant)
+            .bind(document.id.as_uuid())
+            .bind(document.branch.map(|branch| branch.as_uuid()))
+            .bind(chunks.iter().map(|chunk| chunk.id.as_uuid()).collect::<Vec<_>>())
+            .bind(chunks.iter().map(|chunk| i32::try_from(chunk.seq).unwrap_or(i32::MAX)).collect::<Vec<_>>())
+            .bind(chunks.iter().map(|chunk| clean(&chunk.text)).collect::<Vec<_>>())
+            .bind(chunks.iter().map(|chunk| json!(chunk.terms)).collect::<Vec<Value>>())
+            .bind(
+                chunks
+                    .iter()
+                    .map(|chunk| chunk.terms.iter().map(|(_, n)| i64::from(*n)).sum())
+                    .collect::<Vec<i64>>(),
+            )
+            .execute(tx.connection())
+            .await?;
+        sqlx::query(sql::COUNT_TERMS)
+            .bind(tenant)
+            .bind(document.id.as_uuid())
+            .execute(tx.connection())
+            .await?;
+        finish_change(tx, tenant).await
+    }
+
+    async fn delete_rows(&self, scope: &TenantScope, document: DocumentId) -> Result<bool, DatabaseError> {
+        let tenant = scope.tenant().as_uuid();
+        let mut tx = TenantTx::begin(&self.database, scope).await?;
+        let version: i64 =
+            sqlx::query_scalar(sql::NEXT_VERSION).bind(tenant).fetch_one(tx.connection()).await?;
+        let entombed = sqlx::query(sql::ENTOMB_DOCUMENT)
+            .bind(tenant)
+            .bind(document.as_uuid())
+            .bind(version)
+            .execute(tx.connection())
+            .await?;
+        if entombed.rows_affected() == 0 {
+            // nothing changed: dropping the transaction takes the version back
+            return Ok(false);
+        }
+        remove_chunks(&mut tx, tenant, document).await?;
+        finish_change(tx, tenant).await?;
+        Ok(true)
+    }
+
+    async fn mark_rows(&self, scope: &TenantScope, document: DocumentId) -> Result<(), DatabaseError> {
+        let tenant = scope.tenant().as_uuid();
+        let mut tx = TenantTx::begin(&self.database, scope).await?;
+        for statement in [sql::MARK_INDEXED, sql::BURY_DOCUMENT] {
+            sqlx::query(statement).bind(tenant).bind(document.as_uuid()).execute(tx.connection()).await?;
+        }
+        tx.commit().await
+    }
+
+    async fn passage_rows(&self, scope: &TenantScope, hits: &[Hit]) -> Result<Vec<PgRow>, DatabaseError> {
+        let mut tx = TenantTx::begin(&self.database, scope).await?;
+        let rows = sqlx::query(sql::PASSAGES)
+            .bind(scope.tenant().as_uuid())
+            .bind(hits.iter().map(|hit| hit.chunk.as_uuid()).collect::<Vec<_>>())
+            .fetch_all(tx.connection())
+            .await?;
+        tx.commit().await?;
+        Ok(rows)
+    }
+
+    async fn frequency_rows(
+        &self,
+        scope: &TenantScope,
+        terms: &[u32],
+    ) -> Result<Vec<(i64, i64)>, DatabaseError> {
+        let mut tx = TenantTx::begin(&self.database, scope).await?;
+        let rows = sqlx::query_as(sql::FREQUENCIES)
+            .bind(scope.tenant().as_uuid())
+            .bind(terms.iter().map(|term| i64::from(*term)).collect::<Vec<_>>())
+            .fetch_all(tx.connection())
+            .await?;
+        tx.commit().await?;
+        Ok(rows)
+    }
+}
+
+impl DocumentStore for PgDocuments {
+    async fn put(&self, scope: &TenantScope, document: &Document, chunks: &[Chunk]) -> Result<(), Error> {
+        self.put_rows(scope, document, chunks).await.map_err(|error| error.at(Stage::Ingest))
+    }
+
+    async fn mark_indexed(&self, scope: &TenantScope, document: DocumentId) -> Result<(), Error> {
+        self.mark_rows(scope, document).await.map_err(|error| error.at(Stage::Ingest))
+    }
+
+    async fn delete(&self, scope: &TenantScope, document: DocumentId) -> Result<bool, Error> {
+        self.delete_rows(scope, document).await.map_err(|error| error.at(Stage::Ingest))
+    }
+}
+
+impl ChunkStore for PgDocuments {
+    async fn passages(
+        &self,
+        scope: &TenantScope,
+        source: &Arc<str>,
+        hits: Vec<Hit>,
+    ) -> Result<Vec<Passage>, Error> {
+        let foreign = hits.iter().filter(|hit| !scope.admits(hit.origin)).count();
+        if foreign > 0 {
+            metrics::counter!("rag_isolation_violations_total", "layer" => "index").increment(foreign as u64);
+            tracing::error!(foreign, tenant = %scope.tenant(), "a vector index returned hits of another tenant");
+            return Err(Error::new(ErrorKind::Isolation, Stage::Retrieve));
+        }
+        if hits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.passage_rows(scope, &hits).await.map_err(|error| error.at(Stage::Retrieve))?;
+        let mut passages = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let passage = passage(row).map_err(|error| DatabaseError::from(error).at(Stage::Retrieve))?;
+            passages.insert(passage.chunk, passage);
+        }
+        let ranked = (1_u32..).zip(hits).filter_map(|(rank, hit)| {
+            let mut passage = passages.remove(&hit.chunk)?;
+            passage.score = hit.score;
+            passage.found.insert(Arc::clone(source), Found { rank, score: hit.score });
+            Some(passage)
+        });
+        Ok(ranked.collect())
+    }
+}
+
+impl TermStats for PgDocuments {
+    async fn frequencies(
+        &self,
+        scope: &TenantScope,
+        terms: &[u32],
+    ) -> Result<(u64, HashMap<u32, u64>), Error> {
+        let rows = self.frequency_rows(scope, terms).await.map_err(|error| error.at(Stage::Retrieve))?;
+        let mut total = 0;
+        let mut frequencies = HashMap::with_capacity(rows.len());
+        for (term, chunks) in rows {
+            match u32::try_from(term) {
+                Ok(term) => drop(frequencies.insert(term, chunks.unsigned_abs())),
+                // the row of the whole corpus
+                Err(_) => total = chunks.unsigned_abs(),
+            }
+        }
+        Ok((total, frequencies))
+    }
+}
+
+/// Takes a document's chunks away, and their words out of the counts.
+async fn remove_chunks(tx: &mut TenantTx, tenant: Uuid, document: DocumentId) -> Result<(), DatabaseError> {
+    for statement in [sql::UNCOUNT_TERMS, sql::DELETE_CHUNKS] {
+        sqlx::query(statement).bind(tenant).bind(document.as_uuid()).execute(tx.connection()).await?;
+    }
+    Ok(())
+}
+
+async fn finish_change(mut tx: TenantTx, tenant: Uuid) -> Result<(), DatabaseError> {
+    for statement in [sql::DROP_UNUSED_TERMS, sql::RECOUNT_CORPUS] {
+        sqlx::query(statement).bind(tenant).execute(tx.connection()).await?;
+    }
+    tx.commit().await
+}
+
+fn behind(row: &PgRow) -> Result<Behind, DatabaseError> {
+    let id = DocumentId::new(row.try_get(0)?);
+    if row.try_get(5)? {
+        return Ok(Behind::Delete(id));
+    }
+    Ok(Behind::Put(Document {
+        id,
+        branch: row.try_get::<Option<Uuid>, _>(1)?.map(BranchId::new),
+        file_name: row.try_get::<String, _>(2)?.into(),
+        title: row.try_get::<String, _>(3)?.into(),
+        labels: row.try_get::<Json<BTreeMap<String, String>>, _>(4)?.0,
+    }))
+}
+
+fn chunk(row: &PgRow) -> Result<Chunk, DatabaseError> {
+    let (terms, counts): (Vec<i64>, Vec<i64>) = (row.try_get(3)?, row.try_get(4)?);
+    let narrow = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
+    Ok(Chunk {
+        id: ChunkId::new(row.try_get(0)?),
+        seq: row.try_get::<i32, _>(1)?.unsigned_abs(),
+        text: row.try_get::<String, _>(2)?.into(),
+        terms: terms.into_iter().map(narrow).zip(counts.into_iter().map(narrow)).collect(),
+    })
+}
+
+fn passage(row: &PgRow) -> Result<Passage, sqlx::Error> {
+    Ok(Passage {
+        chunk: ChunkId::new(row.try_get(0)?),
+        document: DocumentId::new(row.try_get(1)?),
+        origin: Origin::Tenant {
+            branch: row.try_get::<Option<Uuid>, _>(2)?.map(BranchId::new),
+            tenant: TenantId::new(row.try_get(3)?),
+        },
+        seq: row.try_get::<i32, _>(4)?.unsigned_abs(),
+        title: row.try_get::<String, _>(5)?.into(),
+        file_name: row.try_get::<String, _>(6)?.into(),
+        text: row.try_get::<String, _>(7)?.into(),
+        score: 0.0,
+        found: BTreeMap::new(),
+    })
+}

@@ -1,0 +1,104 @@
+//! What can go wrong with the database, each with what to do about it.
+
+use std::fmt;
+
+use super::audit::Finding;
+use crate::error::{BoxError, Error, ErrorKind, Stage};
+
+/// Why the database did not do what was asked.
+///
+/// `Display` never shows a connection string or a value of a row.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DatabaseError {
+    /// The connection string is not one.
+    InvalidUrl(BoxError),
+    /// The server could not be reached or refused the login.
+    Connect(BoxError),
+    /// Isolation would not hold with this login and schema: the findings say why, and the SQL that mends each.
+    Refused(Vec<Finding>),
+    /// A migration could not be applied.
+    Migrate(BoxError),
+    /// A statement failed.
+    Query(BoxError),
+    /// The connection was lost, or none was free in time.
+    Unavailable(BoxError),
+}
+
+// === impl DatabaseError ===
+
+impl DatabaseError {
+    /// As an error of the library at this stage: [`StoreUnavailable`](ErrorKind::StoreUnavailable) when the database
+    /// could not be reached, [`Isolation`](ErrorKind::Isolation) when row-level security stopped a write, otherwise
+    /// [`Internal`](ErrorKind::Internal).
+    #[must_use]
+    pub fn at(self, stage: Stage) -> Error {
+        let kind = match &self {
+            Self::Connect(_) | Self::Unavailable(_) => ErrorKind::StoreUnavailable,
+            _ if self.is_row_security() => ErrorKind::Isolation,
+            _ => ErrorKind::Internal,
+        };
+        Error::new(kind, stage).with_source(self)
+    }
+
+    /// The SQLSTATE of a failed statement.
+    pub(super) fn code(&self) -> Option<String> {
+        let Self::Query(source) = self else { return None };
+        let error = source.downcast_ref::<sqlx::Error>()?;
+        Some(error.as_database_error()?.code()?.into_owned())
+    }
+
+    /// True when a policy refused a row: the row is, or would become, another tenant's.
+    pub(super) fn is_row_security(&self) -> bool {
+        self.code().as_deref() == Some("42501")
+    }
+}
+
+impl From<sqlx::Error> for DatabaseError {
+    fn from(error: sqlx::Error) -> Self {
+        let gone = match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => true,
+            sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
+            // connection exceptions, resource exhaustion, operator intervention, read-only standby
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+                ["08", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "25006"
+            }),
+            _ => false,
+        };
+        if gone { Self::Unavailable(error.into()) } else { Self::Query(error.into()) }
+    }
+}
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidUrl(_) => f.write_str(
+                "the database URL is not valid: expected postgres://user:password@host:5432/database",
+            ),
+            Self::Connect(source) => write!(f, "the database refused the connection: {source}"),
+            Self::Refused(findings) => {
+                f.write_str("the database does not keep tenants apart, so it is not used:")?;
+                findings.iter().try_for_each(|finding| write!(f, "\n- {finding}"))
+            }
+            Self::Migrate(source) => write!(f, "the schema could not be brought up to date: {source}"),
+            Self::Query(_) => f.write_str("a statement failed"),
+            Self::Unavailable(_) => f.write_str("the database is unavailable"),
+        }
+    }
+}
+
+impl std::error::Error for DatabaseError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::InvalidUrl(source)
+            | Self::Connect(source)
+            | Self::Migrate(source)
+            | Self::Query(source)
+            | Self::Unavailable(source) => Some(source.as_ref()),
+            Self::Refused(_) => None,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Postgres: traces, conversations, documents, credentials, feedback and tickets, each tenant's behind row-level
+//! security.
+//!
+//! # Two ways in
+//! **A server** makes the roles and the whole schema with [`bootstrap`], as a superuser and only at start, and then
+//! connects as a login that has no right of its own: [`Database::connect`] refuses any other, and refuses a schema whose
+//! policies have a hole.
+//!
+//! **An application that only records its traces** applies the trace tables as its own role with [`migrate_traces`] and
+//! connects with [`Database::connect_own`]. No other role is needed, and nothing outside the schema `rag_tower` is
+//! touched.
+//!
+//! ```no_run
+//! # async fn run(url: &str) -> Result<(), rag_tower::postgres::DatabaseError> {
+//! use rag_tower::postgres::{Database, DatabaseOptions, PgTraceStore, migrate_traces};
+//!
+//! migrate_traces(url).await?;
+//! let database = Database::connect_own(&DatabaseOptions::new(url).max_connections(2)).await?;
+//! let store = PgTraceStore::new(&database);
+//! # drop(store); Ok(()) }
+//! ```
+//!
+//! # The only way to data
+//! No pool is reachable. A [`TenantTx`] is a transaction that became the role `rag_tenant` and one tenant, both until it
+//! ends. Four things are not one tenant's, and each has a role with policies of its own:
+//!
+//! | role | may | used by |
+//! |---|---|---|
+//! | `rag_tenant` | one tenant's rows | [`TenantTx`] |
+//! | `rag_writer` | append trace rows, read back their ids | [`PgTraceStore`] |
+//! | `rag_resolver` | see the key whose hash is presented, and its tenant | [`PgResolver`] |
+//! | `rag_owner` | read traces, feedback, tickets; keep the registry | [`OwnerTx`] |
+//! | `rag_jobs` | see which tenants have work waiting | [`PgDocuments::tenants_behind`] |
+//!
+//! Without a tenant every table is empty, for every role and for the owner of the tables.
+
+mod audit;
+mod bootstrap;
+mod database;
+mod documents;
+mod error;
+mod feedback;
+mod handoffs;
+mod memory_store;
+mod resolver;
+mod settings;
+mod sql;
+mod tenant_tx;
+mod text;
+mod trace_store;
+
+pub use self::audit::Finding;
+pub use self::bootstrap::{APP_LOGIN, bootstrap, migrate_traces};
+pub use self::database::{Database, DatabaseOptions};
+pub use self::documents::{Behind, PgDocuments};
+pub use self::error::DatabaseError;
+pub use self::feedback::{PgFeedback, Rating};
+pub use self::handoffs::{NewHandoff, Opened, PgHandoffs};
+pub use self::memory_store::PgMemoryStore;
+pub use self::resolver::{KeyFacts, PgResolver, TokenFacts};
+pub use self::settings::{PgSettings, TenantSettings};
+pub use self::tenant_tx::{OwnerTx, TenantTx};
+pub use self::trace_store::PgTraceStore;
+
+/// Every statement sent while serving, with the role it runs as (empty: the login). For a test that prepares them all.
+#[doc(hidden)]
+#[must_use]
+pub fn statements() -> &'static [(&'static str, &'static str)] {
+    sql::ALL
+}

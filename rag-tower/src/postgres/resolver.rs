@@ -1,0 +1,168 @@
+//! What a credential grants: the hash of a key, or the claims of a verified token, in; facts out.
+
+use std::sync::Arc;
+
+use sqlx::{Row, postgres::PgRow};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::database::{Database, Role as DbRole};
+use super::error::DatabaseError;
+use super::sql;
+use crate::error::{Error, Stage};
+use crate::tenant::{ApiKeys, BranchId, Branches, Grant, KeyHash, Role, TenantId, TenantNames};
+
+/// Looks credentials up. Its role sees the one key whose hash is presented, and that key's tenant.
+#[derive(Clone, Debug)]
+pub struct PgResolver {
+    database: Database,
+}
+
+/// What is known of an API key.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct KeyFacts {
+    /// What it grants, when it [counts](Self::counts). The subject is the key's id.
+    pub grant: Grant,
+    /// The tenant's slug.
+    pub slug: Arc<str>,
+    /// False when the tenant is suspended or archived.
+    pub tenant_active: bool,
+    /// When it stops counting.
+    pub expires_at: Option<OffsetDateTime>,
+    /// When it was revoked.
+    pub revoked_at: Option<OffsetDateTime>,
+}
+
+/// What is known of the tenant and the id of a token whose signature has been verified.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TokenFacts {
+    /// The tenant's slug.
+    pub slug: Arc<str>,
+    /// False when the tenant is suspended or archived.
+    pub tenant_active: bool,
+    /// True when the token was revoked.
+    pub revoked: bool,
+}
+
+// === impl PgResolver ===
+
+impl PgResolver {
+    /// Looks credentials up in this database.
+    #[must_use]
+    pub fn new(database: &Database) -> Self {
+        Self { database: database.clone() }
+    }
+
+    /// The key with this SHA-256; none when there is none.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn key(&self, sha256: &[u8; 32]) -> Result<Option<KeyFacts>, DatabaseError> {
+        let mut tx = self.database.begin(DbRole::Resolver, None).await?;
+        let row = sqlx::query(sql::RESOLVE_KEY).bind(&sha256[..]).fetch_optional(&mut *tx).await?;
+        tx.commit().await?;
+        row.map(|row| key_facts(&row)).transpose()
+    }
+
+    /// The tenant that a verified token names, and whether its `jti` was revoked; none when there is no such tenant.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn token(&self, tenant: TenantId, jti: &str) -> Result<Option<TokenFacts>, DatabaseError> {
+        let mut tx = self.database.begin(DbRole::Resolver, None).await?;
+        let row: Option<(String, String, bool)> = sqlx::query_as(sql::RESOLVE_TOKEN)
+            .bind(tenant.as_uuid())
+            .bind(super::text::clean(jti))
+            .fetch_optional(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(row.map(|(slug, status, revoked)| TokenFacts {
+            slug: slug.into(),
+            tenant_active: status == "active",
+            revoked,
+        }))
+    }
+
+    /// The tenant with this slug. It is a name and grants nothing.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn slug(&self, slug: &str) -> Result<Option<TenantId>, DatabaseError> {
+        let mut tx = self.database.begin(DbRole::Resolver, None).await?;
+        let id: Option<Uuid> =
+            sqlx::query_scalar(sql::RESOLVE_SLUG).bind(super::text::clean(slug)).fetch_one(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(id.map(TenantId::new))
+    }
+}
+
+impl ApiKeys for PgResolver {
+    async fn find(&self, hash: KeyHash) -> Result<Option<Grant>, Error> {
+        let facts = self.key(hash.as_bytes()).await.map_err(|error| error.at(Stage::Tenant))?;
+        Ok(facts.filter(|facts| facts.counts(OffsetDateTime::now_utc())).map(|facts| facts.grant))
+    }
+}
+
+/// A UUID is an id already; any other name is looked up among the slugs.
+impl TenantNames for PgResolver {
+    async fn id_of(&self, name: &str) -> Result<Option<TenantId>, Error> {
+        match name.parse() {
+            Ok(id) => Ok(Some(id)),
+            Err(_) => self.slug(name).await.map_err(|error| error.at(Stage::Tenant)),
+        }
+    }
+}
+
+/// A token is also revoked when its tenant is suspended, archived or gone.
+#[cfg(feature = "jwt")]
+impl crate::tenant::Revocations for PgResolver {
+    async fn is_revoked(&self, token: &crate::tenant::TokenIdentity) -> Result<bool, Error> {
+        let facts = self.token(token.tenant, &token.jti).await.map_err(|error| error.at(Stage::Tenant))?;
+        Ok(facts.is_none_or(|facts| !facts.counts()))
+    }
+}
+
+// === impl KeyFacts ===
+
+impl KeyFacts {
+    /// True when the key grants something now: not revoked, not expired, and its tenant is active.
+    #[must_use]
+    pub fn counts(&self, now: OffsetDateTime) -> bool {
+        self.tenant_active && self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+// === impl TokenFacts ===
+
+impl TokenFacts {
+    /// True when the token may still be accepted.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.tenant_active && !self.revoked
+    }
+}
+
+fn key_facts(row: &PgRow) -> Result<KeyFacts, DatabaseError> {
+    let key: Uuid = row.try_get("key_id")?;
+    let branches = match row.try_get::<Option<Vec<Uuid>>, _>("branches")? {
+        None => Branches::All,
+        Some(some) => Branches::Only(some.into_iter().map(BranchId::new).collect()),
+    };
+    let role = match row.try_get::<String, _>("role")?.as_str() {
+        "admin" => Role::Admin,
+        "agent" => Role::Agent,
+        _ => Role::Member,
+    };
+    Ok(KeyFacts {
+        grant: Grant::new(TenantId::new(row.try_get("tenant_id")?))
+            .with_branches(branches)
+            .with_role(role)
+            .with_subject(key.to_string()),
+        slug: row.try_get::<String, _>("slug")?.into(),
+        tenant_active: row.try_get::<String, _>("tenant_status")? == "active",
+        expires_at: row.try_get("expires_at")?,
+        revoked_at: row.try_get("revoked_at")?,
+    })
+}

@@ -1,0 +1,194 @@
+//! Real Postgres for tests: one private cluster for all test processes, one database for each test.
+//!
+//! The cluster lives in the temporary folder, under a name that follows from this checkout and user. Whoever comes
+//! first starts it. It ends half a minute after the last test process has; the next run starts it again where it was,
+//! and clears away the databases that tests of ended processes left.
+
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rag_tower::postgres::{APP_LOGIN, Database, DatabaseOptions, bootstrap};
+use rag_tower_owner::cluster::{Cluster, ClusterOptions};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::sync::OnceCell;
+
+/// A database of one test's own.
+pub struct TestDatabase {
+    cluster: &'static Cluster,
+    name: String,
+}
+
+/// The cluster, and what keeps it alive while this process lives.
+struct Shared {
+    cluster: Cluster,
+    template: String,
+    _user: File,
+}
+
+static SHARED: OnceCell<Shared> = OnceCell::const_new();
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+// === impl TestDatabase ===
+
+impl TestDatabase {
+    /// A database with the whole schema and the roles.
+    pub async fn migrated() -> Self {
+        let shared = shared().await;
+        Self::create(shared, &format!("TEMPLATE {}", shared.template)).await
+    }
+
+    /// An empty database.
+    pub async fn empty() -> Self {
+        Self::create(shared().await, "TEMPLATE template0").await
+    }
+
+    async fn create(shared: &'static Shared, template: &str) -> Self {
+        let name = format!("t_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut admin = connect(&shared.cluster.admin_url("postgres")).await;
+        run(&mut admin, &format!("CREATE DATABASE {name} {template}")).await;
+        Self { cluster: &shared.cluster, name }
+    }
+
+    /// Where the superuser connects.
+    pub fn admin_url(&self) -> String {
+        self.cluster.admin_url(&self.name)
+    }
+
+    /// Where the server's login connects.
+    pub fn app_url(&self) -> String {
+        self.cluster.app_url(&self.name)
+    }
+
+    /// Where another login connects.
+    pub fn url_of(&self, login: &str, password: &str) -> String {
+        let (_, host) = self.admin_url().split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        format!("postgres://{login}:{password}@{host}")
+    }
+
+    /// A connection as the superuser, which no policy binds.
+    pub async fn admin(&self) -> PgConnection {
+        connect(&self.admin_url()).await
+    }
+
+    /// A connection as the server's login, which has no rights of its own.
+    pub async fn app(&self) -> PgConnection {
+        connect(&self.app_url()).await
+    }
+
+    /// The library's pool, through the server's login.
+    pub async fn database(&self) -> Database {
+        Database::connect(&self.options()).await.unwrap()
+    }
+
+    /// Options for the server's login, with a small pool.
+    pub fn options(&self) -> DatabaseOptions {
+        DatabaseOptions::new(self.app_url()).max_connections(4)
+    }
+
+    /// Runs statements as the superuser.
+    pub async fn run_as_admin(&self, sql: &str) {
+        run(&mut self.admin().await, sql).await;
+    }
+}
+
+/// Runs statements on a connection.
+///
+/// # Panics
+/// When one fails.
+pub async fn run(connection: &mut PgConnection, sql: &str) {
+    if let Err(error) = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await {
+        panic!("{sql}: {error}");
+    }
+}
+
+async fn connect(url: &str) -> PgConnection {
+    PgConnection::connect(url).await.unwrap()
+}
+
+async fn shared() -> &'static Shared {
+    SHARED.get_or_init(start).await
+}
+
+async fn start() -> Shared {
+    let folder = folder();
+    std::fs::create_dir_all(&folder).unwrap();
+    let user = File::create(folder.join("users")).unwrap();
+    let user = tokio::task::spawn_blocking(move || user.lock_shared().map(|()| user)).await.unwrap().unwrap();
+    let options = ClusterOptions::new(&folder).throwaway().max_connections(300);
+    let cluster = Cluster::share(&options).await.unwrap();
+    end_with_the_last_user(&folder);
+    let template = template(&cluster).await;
+    Shared { cluster, template, _user: user }
+}
+
+/// One folder per checkout and user.
+fn folder() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let uid = std::fs::metadata("/proc/self").map_or(0, |meta| meta.uid());
+    std::env::temp_dir().join(format!("rag-tower-tests-{uid}-{:016x}", hash_of([here.to_string_lossy()])))
+}
+
+fn hash_of<T: Hash>(parts: impl IntoIterator<Item = T>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    parts.into_iter().for_each(|part| part.hash(&mut hasher));
+    hasher.finish()
+}
+
+/// Leaves a small watchman behind: it stops Postgres once no test process holds the folder any more. Where `flock` is
+/// missing, the cluster stays until the next run finds it.
+fn end_with_the_last_user(folder: &Path) {
+    let watch =
+        "while sleep 15; do flock -n -x users sh -c 'kill -INT $(head -1 data/postmaster.pid)' && exit; done";
+    let _ = Command::new("flock")
+        .args(["-n", "watchman", "sh", "-c", watch])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+}
+
+/// The template database of this schema, made once; and room made for this run's databases.
+async fn template(cluster: &Cluster) -> String {
+    let name = format!("tpl_{:016x}", hash_of(migrations()));
+    let mut admin = connect(&cluster.admin_url("postgres")).await;
+    run(&mut admin, "SELECT pg_advisory_lock(1)").await;
+    let databases: Vec<String> =
+        sqlx::query_scalar("SELECT datname::text FROM pg_database").fetch_all(&mut admin).await.unwrap();
+    for left in databases.iter().filter(|database| is_left_over(database, &name)) {
+        run(&mut admin, &format!("DROP DATABASE IF EXISTS {left} WITH (FORCE)")).await;
+    }
+    if !databases.contains(&name) {
+        let fresh = format!("{name}_new");
+        run(&mut admin, &format!("CREATE DATABASE {fresh} TEMPLATE template0")).await;
+        bootstrap(&cluster.admin_url(&fresh), APP_LOGIN, Some(cluster.app_password())).await.unwrap();
+        run(&mut admin, &format!("ALTER DATABASE {fresh} RENAME TO {name}")).await;
+    }
+    run(&mut admin, "SELECT pg_advisory_unlock(1)").await;
+    name
+}
+
+/// A half-made or outdated template, or a test's database whose process has ended.
+fn is_left_over(database: &str, template: &str) -> bool {
+    if database.starts_with("tpl_") {
+        return database != template;
+    }
+    let process = database.strip_prefix("t_").and_then(|rest| rest.split('_').next());
+    process.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
+}
+
+/// What the schema is made from.
+fn migrations() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+    let mut files: Vec<PathBuf> = ["trace", "server"]
+        .iter()
+        .flat_map(|set| std::fs::read_dir(root.join(set)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+}

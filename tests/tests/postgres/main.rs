@@ -1,0 +1,8 @@
+//! The Postgres adapters against real Postgres: isolation first, then what they are for.
+
+mod audit;
+mod isolation;
+mod statements;
+mod stores;
+mod support;
+mod traces;

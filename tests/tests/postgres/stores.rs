@@ -1,0 +1,355 @@
+//! Conversations, documents, credentials, feedback, tickets and settings: what they keep, and for whom.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use rag_tower::memory::Turn;
+use rag_tower::passage::{ChunkId, DocumentId, Origin};
+use rag_tower::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, MemoryStore, TermStats};
+use rag_tower::postgres::{
+    Behind, NewHandoff, PgDocuments, PgFeedback, PgHandoffs, PgMemoryStore, PgResolver, PgSettings, Rating,
+};
+use rag_tower::tenant::{ApiKeys, BranchId, KeyHash, Role, TenantId, TenantNames};
+use rag_tower::{AskId, ErrorKind, SessionId, TenantAuthority};
+use rag_tower_tests::postgres::TestDatabase;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::support::{id_of, scope};
+
+fn turn(question: &str) -> Turn {
+    Turn {
+        question: question.into(),
+        answer: "an answer\0".into(),
+        route: Some("course_search".into()),
+        pending: None,
+    }
+}
+
+fn document(name: &str) -> Document {
+    Document {
+        id: DocumentId::new(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())),
+        branch: None,
+        title: format!("Title of {name}").into(),
+        file_name: format!("{name}.md").into(),
+        labels: BTreeMap::from([("kind".into(), "fees".into())]),
+    }
+}
+
+/// Chunks of a document of tenant `a`, each with these terms.
+fn chunks(document: &Document, terms: &[&[(u32, u32)]]) -> Vec<Chunk> {
+    (0..)
+        .zip(terms)
+        .map(|(seq, terms)| Chunk {
+            id: ChunkId::of(TenantId::named("a"), document.id, seq),
+            seq,
+            text: format!("text {seq}").into(),
+            terms: terms.to_vec(),
+        })
+        .collect()
+}
+
+fn hit(chunk: ChunkId, document: DocumentId, tenant: &str) -> Hit {
+    Hit {
+        chunk,
+        document,
+        origin: Origin::Tenant { tenant: TenantId::named(tenant), branch: None },
+        score: 0.5,
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_is_remembered_for_its_tenant_alone() {
+    let database = TestDatabase::migrated().await;
+    let store = PgMemoryStore::new(&database.database().await);
+    let session = SessionId::generate();
+    assert!(store.load(&scope("a"), session).await.unwrap().is_none());
+    store.append(&scope("a"), session, turn("first")).await.unwrap();
+    store.append(&scope("a"), session, turn("second")).await.unwrap();
+    let history = store.load(&scope("a"), session).await.unwrap().unwrap();
+    assert_eq!(history.tenant, TenantId::named("a"));
+    let questions: Vec<_> = history.recent_messages_buffer.iter().map(|turn| &*turn.question).collect();
+    assert_eq!(questions, ["first", "second"]);
+    assert_eq!(&*history.recent_messages_buffer[0].answer, "an answer\u{fffd}");
+
+    assert!(store.load(&scope("b"), session).await.unwrap().is_none());
+    let refused = store.append(&scope("b"), session, turn("mine now")).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
+    assert_eq!(store.load(&scope("a"), session).await.unwrap().unwrap().recent_messages_buffer.len(), 2);
+}
+
+#[tokio::test]
+async fn old_turns_become_the_summary() {
+    let database = TestDatabase::migrated().await;
+    let store = PgMemoryStore::new(&database.database().await);
+    let session = SessionId::generate();
+    for n in 0..9 {
+        store.append(&scope("a"), session, turn(&format!("my name is Lan, question {n}"))).await.unwrap();
+    }
+    let history = store.load(&scope("a"), session).await.unwrap().unwrap();
+    assert!(history.rolling_summary.contains("question 0"));
+    assert_eq!(history.entity_memory.get("name"), Some(&json!("Lan")));
+    assert!(history.recent_messages_buffer.len() < 9);
+}
+
+#[tokio::test]
+async fn turns_at_the_same_time_are_all_kept() {
+    let database = TestDatabase::migrated().await;
+    let store = PgMemoryStore::new(&database.database().await);
+    let (session, a) = (SessionId::generate(), scope("a"));
+    let appends = (0..4).map(|n| store.append(&a, session, turn(&n.to_string())));
+    for done in futures_util::future::join_all(appends).await {
+        done.unwrap();
+    }
+    let history = store.load(&a, session).await.unwrap().unwrap();
+    assert_eq!(history.recent_messages_buffer.len(), 4);
+}
+
+#[tokio::test]
+async fn words_are_counted_for_their_tenant_and_stay_right() {
+    let database = TestDatabase::migrated().await;
+    let store = PgDocuments::new(&database.database().await);
+    let (a, b) = (scope("a"), scope("b"));
+    let (fees, rules) = (document("fees"), document("rules"));
+    store.put(&a, &fees, &chunks(&fees, &[&[(1, 2), (u32::MAX, 1)], &[(1, 1), (2, 5)]])).await.unwrap();
+    store.put(&a, &rules, &chunks(&rules, &[&[(1, 1)]])).await.unwrap();
+    let all = [1, 2, 3, u32::MAX];
+    let counted = store.frequencies(&a, &all).await.unwrap();
+    assert_eq!(counted, (3, HashMap::from([(1, 3), (2, 1), (u32::MAX, 1)])));
+    assert_eq!(store.frequencies(&b, &all).await.unwrap(), (0, HashMap::new()), "b has no words");
+
+    // the same document again, with other words
+    store.put(&a, &fees, &chunks(&fees, &[&[(3, 1)]])).await.unwrap();
+    assert_eq!(store.frequencies(&a, &all).await.unwrap(), (2, HashMap::from([(1, 1), (3, 1)])));
+    assert_eq!(store.count_chunks(&a).await.unwrap(), 2);
+
+    assert!(!store.delete(&b, fees.id).await.unwrap(), "b cannot delete what is a's");
+    assert!(store.delete(&a, fees.id).await.unwrap());
+    assert!(!store.delete(&a, fees.id).await.unwrap());
+    assert_eq!(store.frequencies(&a, &all).await.unwrap(), (1, HashMap::from([(1, 1)])));
+}
+
+#[tokio::test]
+async fn writers_of_one_tenant_do_not_lose_counts() {
+    let database = TestDatabase::migrated().await;
+    let store = PgDocuments::new(&database.database().await);
+    let a = scope("a");
+    let documents: Vec<_> = (0..8).map(|n| document(&n.to_string())).collect();
+    let puts = documents.iter().map(|document| {
+        let (store, a) = (&store, &a);
+        async move { store.put(a, document, &chunks(document, &[&[(1, 1), (2, 1)]])).await }
+    });
+    for done in futures_util::future::join_all(puts).await {
+        done.unwrap();
+    }
+    assert_eq!(store.frequencies(&a, &[1, 2]).await.unwrap(), (8, HashMap::from([(1, 8), (2, 8)])));
+}
+
+#[tokio::test]
+async fn the_text_of_hits_comes_in_their_order() {
+    let database = TestDatabase::migrated().await;
+    let store = PgDocuments::new(&database.database().await);
+    let a = scope("a");
+    let fees = document("fees");
+    let pieces = chunks(&fees, &[&[(1, 1)], &[(1, 1)]]);
+    store.put(&a, &fees, &pieces).await.unwrap();
+    let source: Arc<str> = "dense".into();
+    let gone = ChunkId::of(TenantId::named("a"), fees.id, 99);
+    let hits =
+        vec![hit(pieces[1].id, fees.id, "a"), hit(gone, fees.id, "a"), hit(pieces[0].id, fees.id, "a")];
+    let passages = store.passages(&a, &source, hits).await.unwrap();
+    let texts: Vec<_> = passages.iter().map(|passage| &*passage.text).collect();
+    assert_eq!(texts, ["text 1", "text 0"], "a deleted chunk is left out");
+    assert_eq!((&*passages[0].title, &*passages[0].file_name), ("Title of fees", "fees.md"));
+    let ranks: Vec<_> = passages.iter().map(|passage| passage.found[&source].rank).collect();
+    assert_eq!(ranks, [1, 3]);
+}
+
+#[tokio::test]
+async fn a_lying_index_cannot_make_another_tenant_s_text_appear() {
+    let database = TestDatabase::migrated().await;
+    let store = PgDocuments::new(&database.database().await);
+    let fees = document("fees");
+    let pieces = chunks(&fees, &[&[(1, 1)]]);
+    store.put(&scope("a"), &fees, &pieces).await.unwrap();
+    let source: Arc<str> = "dense".into();
+    // it says that a's chunk is b's
+    let lie = vec![hit(pieces[0].id, fees.id, "b")];
+    assert!(store.passages(&scope("b"), &source, lie).await.unwrap().is_empty());
+    // it says so openly
+    let open = vec![hit(pieces[0].id, fees.id, "a")];
+    assert_eq!(store.passages(&scope("b"), &source, open).await.unwrap_err().kind(), ErrorKind::Isolation);
+}
+
+#[tokio::test]
+async fn the_origin_is_the_row_s_own() {
+    let database = TestDatabase::migrated().await;
+    let store = PgDocuments::new(&database.database().await);
+    let a = scope("a");
+    let north = BranchId::named(TenantId::named("a"), "north");
+    let mut fees = document("fees");
+    fees.branch = Some(north);
+    let pieces = chunks(&fees, &[&[(1, 1)]]);
+    store.put(&a, &fees, &pieces).await.unwrap();
+    // the index says: no branch
+    let passages = store.passages(&a, &"dense".into(), vec![hit(pieces[0].id, fees.id, "a")]).await.unwrap();
+    assert_eq!(passages[0].origin, Origin::Tenant { tenant: TenantId::named("a"), branch: Some(north) });
+}
+
+#[tokio::test]
+async fn what_the_index_lacks_is_found_again() {
+    let database = TestDatabase::migrated().await;
+    let store = PgDocuments::new(&database.database().await);
+    let a = scope("a");
+    let fees = document("fees");
+    let pieces = chunks(&fees, &[&[(1, 1), (9, 4)]]);
+    store.put(&a, &fees, &pieces).await.unwrap();
+    assert_eq!(store.tenants_behind().await.unwrap(), [TenantId::named("a")]);
+    let behind = store.behind(&a, 10).await.unwrap();
+    assert!(
+        matches!(&behind[..], [Behind::Put(document)] if document.id == fees.id && document.labels == fees.labels)
+    );
+    assert!(store.behind(&scope("b"), 10).await.unwrap().is_empty());
+    let read = store.chunks_of(&a, fees.id).await.unwrap();
+    assert_eq!(
+        (read[0].id, &read[0].text, &read[0].terms),
+        (pieces[0].id, &pieces[0].text, &pieces[0].terms)
+    );
+    assert!(store.chunks_of(&scope("b"), fees.id).await.unwrap().is_empty());
+
+    store.mark_indexed(&a, fees.id).await.unwrap();
+    assert!(store.tenants_behind().await.unwrap().is_empty());
+    store.delete(&a, fees.id).await.unwrap();
+    assert!(matches!(&store.behind(&a, 10).await.unwrap()[..], [Behind::Delete(id)] if *id == fees.id));
+    store.mark_indexed(&a, fees.id).await.unwrap();
+    assert!(store.behind(&a, 10).await.unwrap().is_empty());
+
+    store.put(&a, &fees, &pieces).await.unwrap();
+    store.mark_indexed(&a, fees.id).await.unwrap();
+    store.forget_index(&a).await.unwrap();
+    assert_eq!(store.behind(&a, 10).await.unwrap().len(), 1);
+    assert_eq!(store.tenants().await.unwrap(), [TenantId::named("a")]);
+}
+
+#[tokio::test]
+async fn a_key_grants_what_was_written_down_for_it() {
+    let database = TestDatabase::migrated().await;
+    let branch = Uuid::now_v7();
+    database
+        .run_as_admin(&format!(
+            "INSERT INTO rag_tower.tenants (id, slug, name) VALUES ('{a}', 'acme', 'Acme'), ('{b}', 'other', 'Other');
+             INSERT INTO rag_tower.api_keys (id, tenant_id, hash, role, branches, expires_at) VALUES
+               (gen_random_uuid(), '{a}', sha256('key one'), 'agent', NULL, NULL),
+               (gen_random_uuid(), '{a}', sha256('key old'), 'agent', NULL, now() - '1 s'::interval),
+               (gen_random_uuid(), '{b}', sha256('key two'), 'member', '{{{branch}}}', now() + '1 day'::interval)",
+            a = id_of("a"),
+            b = id_of("b"),
+        ))
+        .await;
+    let resolver = PgResolver::new(&database.database().await);
+    let find = async |key: &str| {
+        let grant = resolver.find(KeyHash::of(key)).await.unwrap();
+        grant.map(|grant| TenantAuthority::new().grant(grant))
+    };
+    let one = find("key one").await.unwrap();
+    assert_eq!((one.tenant(), one.role()), (TenantId::named("a"), Role::Agent));
+    assert!(one.subject().is_some() && one.branches().contains(BranchId::new(branch)));
+    let two = find("key two").await.unwrap();
+    assert_eq!((two.tenant(), two.role()), (TenantId::named("b"), Role::Member));
+    assert!(
+        two.branches().contains(BranchId::new(branch))
+            && !two.branches().contains(BranchId::new(Uuid::nil()))
+    );
+    assert!(find("key three").await.is_none());
+    assert!(find("key old").await.is_none(), "expired");
+
+    database
+        .run_as_admin("UPDATE rag_tower.api_keys SET revoked_at = now() WHERE hash = sha256('key one')")
+        .await;
+    assert!(find("key one").await.is_none(), "revoked");
+    database.run_as_admin("UPDATE rag_tower.tenants SET status = 'suspended' WHERE slug = 'other'").await;
+    assert!(find("key two").await.is_none(), "its tenant is suspended");
+
+    assert_eq!(resolver.id_of("acme").await.unwrap(), Some(TenantId::named("a")));
+    assert_eq!(resolver.id_of("nobody").await.unwrap(), None);
+    assert_eq!(resolver.id_of("").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_known() {
+    let database = TestDatabase::migrated().await;
+    database
+        .run_as_admin(&format!(
+            "INSERT INTO rag_tower.tenants (id, slug, name) VALUES ('{a}', 'acme', 'Acme');
+             INSERT INTO rag_tower.revoked_tokens (tenant_id, jti, expires_at) VALUES ('{a}', 'j1', now() + '1 day')",
+            a = id_of("a")
+        ))
+        .await;
+    let resolver = PgResolver::new(&database.database().await);
+    let tenant = TenantId::named("a");
+    let revoked = async |tenant, jti: &str| {
+        let facts = resolver.token(tenant, jti).await.unwrap();
+        facts.is_none_or(|facts| !facts.counts())
+    };
+    assert!(revoked(tenant, "j1").await);
+    assert!(!revoked(tenant, "j2").await);
+    assert!(revoked(TenantId::named("b"), "j2").await, "there is no such tenant");
+    database.run_as_admin("UPDATE rag_tower.tenants SET status = 'suspended'").await;
+    assert!(revoked(tenant, "j2").await, "its tenant is suspended");
+}
+
+#[tokio::test]
+async fn the_last_opinion_wins_and_belongs_to_its_tenant() {
+    let database = TestDatabase::migrated().await;
+    let feedback = PgFeedback::new(&database.database().await);
+    let trace = AskId::generate();
+    feedback.put(&scope("a"), trace, Rating::Up, Some("nice\0")).await.unwrap();
+    feedback.put(&scope("a"), trace, Rating::Down, None).await.unwrap();
+    feedback.put(&scope("b"), trace, Rating::Up, None).await.unwrap();
+    let kept: Vec<(Uuid, i16, Option<String>)> =
+        sqlx::query_as("SELECT tenant_id, rating, comment FROM rag_tower.user_feedback ORDER BY rating")
+            .fetch_all(&mut database.admin().await)
+            .await
+            .unwrap();
+    assert_eq!(kept, [(id_of("a"), -1, None), (id_of("b"), 1, None)]);
+}
+
+#[tokio::test]
+async fn asking_twice_for_a_person_is_one_ticket() {
+    let database = TestDatabase::migrated().await;
+    let handoffs = PgHandoffs::new(&database.database().await);
+    let mut asked = NewHandoff::new("asked_for_a_person");
+    asked.session = Some(SessionId::generate());
+    asked.message = "call me".into();
+    let first = handoffs.open(&scope("a"), &asked).await.unwrap();
+    assert!(first.new);
+    asked.message = "".into();
+    asked.phone = Some("0901234567".into());
+    let second = handoffs.open(&scope("a"), &asked).await.unwrap();
+    assert_eq!((second.id, second.new), (first.id, false));
+    let kept: (String, String, String) =
+        sqlx::query_as("SELECT phone, message, status FROM rag_tower.handoff_tickets")
+            .fetch_one(&mut database.admin().await)
+            .await
+            .unwrap();
+    assert_eq!(kept, ("0901234567".into(), "call me".into(), "new".into()));
+
+    assert!(
+        handoffs.open(&scope("b"), &asked).await.unwrap().new,
+        "another tenant's session is another session"
+    );
+    database.run_as_admin("UPDATE rag_tower.handoff_tickets SET status = 'closed'").await;
+    assert!(handoffs.open(&scope("a"), &asked).await.unwrap().new, "a closed ticket stays closed");
+}
+
+#[tokio::test]
+async fn settings_belong_to_their_tenant() {
+    let database = TestDatabase::migrated().await;
+    let settings = PgSettings::new(&database.database().await);
+    assert_eq!(settings.load(&scope("a")).await.unwrap(), None);
+    assert_eq!(settings.save(&scope("a"), json!({"ielts": 1}), json!({})).await.unwrap(), 1);
+    assert_eq!(settings.save(&scope("a"), json!({"ielts": 2}), json!({"r": []})).await.unwrap(), 2);
+    let kept = settings.load(&scope("a")).await.unwrap().unwrap();
+    assert_eq!((kept.courses, kept.routes, kept.version), (json!({"ielts": 2}), json!({"r": []}), 2));
+    assert_eq!(settings.load(&scope("b")).await.unwrap(), None);
+}
