@@ -14,13 +14,14 @@ pub mod data_dir;
 mod doctor;
 #[cfg(feature = "server")]
 mod failure;
-pub mod masking;
 #[cfg(feature = "auth")]
 mod secret;
 #[cfg(feature = "server")]
 pub mod tenant_data;
 #[cfg(feature = "server")]
 pub mod tools;
+
+pub use rag_tower::masking;
 
 #[cfg(feature = "server")]
 pub use self::cli::run;

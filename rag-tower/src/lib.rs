@@ -13,6 +13,7 @@ pub mod generate;
 pub mod guide;
 pub mod http;
 pub mod ingest;
+pub mod masking;
 pub mod memory;
 pub mod metrics;
 pub mod passage;

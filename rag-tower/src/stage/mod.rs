@@ -15,8 +15,6 @@ mod embed;
 mod future;
 mod generate;
 mod prompt;
-#[cfg(test)]
-mod readiness;
 mod rerank;
 mod retrieve;
 mod state;

@@ -70,13 +70,10 @@ pub fn phone(number: &str) -> String {
 /// A free text with every telephone number and e-mail address in it masked.
 #[must_use]
 pub fn text(text: &str) -> Cow<'_, str> {
-    let mut hidden: Vec<(Range<usize>, String)> =
-        runs(text, loose).map(|run| (run.range.clone(), phone(&text[run.range]))).collect();
-    hidden.extend(emails(text).map(|range| {
-        let (local, domain) = text[range.clone()].split_once('@').unwrap_or_default();
-        let first: String = local.chars().take(1).collect();
-        (range, format!("{first}***@{domain}"))
-    }));
+    let mut hidden: Vec<(Range<usize>, String)> = locals(text)
+        .map(|range| (range.clone(), text[range].chars().take(1).chain("***".chars()).collect()))
+        .collect();
+    hidden.extend(runs(text, loose).map(|run| (run.range.clone(), phone(&text[run.range]))));
     if hidden.is_empty() {
         return Cow::Borrowed(text);
     }
@@ -84,10 +81,13 @@ pub fn text(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
     for (range, mask) in hidden {
-        // Digits inside an address are hidden with it.
         if range.start >= done {
             out.push_str(&text[done..range.start]);
             out.push_str(&mask);
+            done = range.end;
+        } else if range.end > done {
+            // A number that runs into an address: the rest of the address is hidden as well.
+            out.push_str("***");
             done = range.end;
         }
     }
@@ -188,16 +188,15 @@ fn after_digits(text: &str, start: usize) -> usize {
     start + 1 + rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())
 }
 
-/// The e-mail addresses in a text.
-fn emails(text: &str) -> impl Iterator<Item = Range<usize>> {
+/// What stands before the `@` of each e-mail address in a text.
+fn locals(text: &str) -> impl Iterator<Item = Range<usize>> {
     text.match_indices('@').filter_map(|(at, _)| {
         let local = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '%' | '+' | '-');
         let host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-');
         let start = text[..at].char_indices().rev().take_while(|(_, c)| local(*c)).last()?.0;
         let rest = &text[at + 1..];
         let end = rest.find(|c: char| !host(c)).unwrap_or(rest.len());
-        let domain = rest[..end].trim_end_matches(['.', '-']);
-        domain.contains('.').then_some(start..at + 1 + domain.len())
+        rest[..end].trim_end_matches(['.', '-']).contains('.').then_some(start..at)
     })
 }
 
@@ -261,6 +260,8 @@ mod tests {
             ("0912000123 và 0987.000.222!", "09****123 và 09****222!"),
             ("lan.anh+x@mail.example.com.", "l***@mail.example.com."),
             ("0912000123@example.com", "0***@example.com"),
+            ("0912 000 123abc@example.com", "09****123***@example.com"),
+            ("a@b.c@d.e", "a***@b***@d.e"),
             ("học phí 10.500.000 đ, 6.5", "học phí 10.500.000 đ, 6.5"),
             ("a @ b, @name", "a @ b, @name"),
         ] {
