@@ -28,7 +28,6 @@ mod cookie;
 mod layer;
 mod login;
 mod logout;
-mod origin;
 mod password;
 mod respond;
 mod scope;

@@ -11,13 +11,13 @@ use rag_tower::tenant::AuthFailure;
 use rag_tower::{Error, Stage};
 
 use super::cookie::{Cookie, Found};
-use super::origin::Origins;
 use super::password::{OwnerPassword, Verifier};
 use super::scope::OwnerScope;
 use super::session::{MemorySessions, OwnerSessions};
 use super::throttle::Throttle;
 use super::token::TokenKey;
 use crate::secret::{Secret, weakness};
+use rag_tower::http::Origins;
 
 /// The shortest signing secret accepted, in characters.
 const MIN_SECRET_CHARS: usize = 32;

@@ -18,11 +18,21 @@
 mod ask_service;
 mod body;
 mod frame;
+mod origin;
 mod problem;
+mod ticket;
 mod wire;
+mod ws;
+#[cfg(feature = "axum")]
+mod ws_axum;
 
 pub use self::ask_service::{AskFuture, AskService};
 pub use self::body::AnswerBody;
 pub use self::frame::{AnswerFrames, End, ServerFrame, TokenCounts};
+pub use self::origin::Origins;
 pub use self::problem::Problem;
+pub use self::ticket::{MemoryTickets, TICKET_LIFETIME, TicketFuture, TicketHolder, TicketService, Tickets};
 pub use self::wire::{AskRequest, DEFAULT_BODY_LIMIT};
+pub use self::ws::{ClientFrame, FrameSink, MAX_WAITING_MESSAGES, converse};
+#[cfg(feature = "axum")]
+pub use self::ws_axum::{SUBPROTOCOL, WsAsks};

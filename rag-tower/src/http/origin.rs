@@ -2,16 +2,17 @@
 
 use std::net::IpAddr;
 
+use crate::error::{Error, Stage};
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;
 use http::uri::Authority;
-use rag_tower::{Error, Stage};
 
 /// The origins that pages may be served from: any loopback address, and the configured ones.
-pub(super) struct Origins(Vec<Origin>);
+#[derive(Clone, Debug)]
+pub struct Origins(Vec<Origin>);
 
 /// A scheme and an authority, without a port where it is the scheme's own.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Origin {
     https: bool,
     authority: String,
@@ -20,7 +21,11 @@ struct Origin {
 // === impl Origins ===
 
 impl Origins {
-    pub(super) fn parse(origins: &[String]) -> Result<Self, Error> {
+    /// The configured origins, as `https://rag.example.com`; there may be none.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for what is not a scheme and a host.
+    pub fn parse(origins: &[String]) -> Result<Self, Error> {
         let parsed = origins.iter().map(|text| {
             Origin::parse(text.trim_end_matches('/')).ok_or_else(|| {
                 let message = format!(
@@ -33,13 +38,15 @@ impl Origins {
     }
 
     /// True when a configured origin is https: cookies are then for https only.
-    pub(super) fn any_https(&self) -> bool {
+    #[must_use]
+    pub fn any_https(&self) -> bool {
         self.0.iter().any(|origin| origin.https)
     }
 
     /// True when the request's `Origin` is there, equals its `Host`, and that host is one of ours. The host's own name
     /// must be known, since a page of any name can be made to resolve to this machine.
-    pub(super) fn is_same(&self, parts: &Parts) -> bool {
+    #[must_use]
+    pub fn is_same(&self, parts: &Parts) -> bool {
         let mut all = parts.headers.get_all(ORIGIN).iter();
         let (Some(origin), None) = (all.next(), all.next()) else { return false };
         let Some(origin) = origin.to_str().ok().and_then(Origin::parse) else { return false };

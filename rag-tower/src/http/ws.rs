@@ -1,0 +1,209 @@
+//! Conversations over a WebSocket of any library: client frames in, server frames out.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
+
+use futures_core::Stream;
+use futures_util::StreamExt;
+use futures_util::future::{Either, select};
+use futures_util::stream::once;
+use http::StatusCode;
+use serde::Deserialize;
+use tower::ServiceExt;
+
+use super::wire::parse_id;
+use super::{AnswerFrames, Problem, ServerFrame};
+use crate::ask::{Ask, AskId, Channel, Question, SessionId};
+use crate::error::{Error, Stage};
+use crate::scoped::Scoped;
+use crate::stage::Answers;
+use crate::tenant::TenantScope;
+
+/// So many messages wait while one is answered.
+pub const MAX_WAITING_MESSAGES: usize = 4;
+
+/// What a client sends: `{"message": …, "session_id"?: …}` or `{"type": "cancel"}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientFrame {
+    /// A question.
+    Message {
+        /// What is asked.
+        message: Question,
+        /// The conversation to continue. Without one the connection's own goes on.
+        session_id: Option<SessionId>,
+    },
+    /// Stops the answer that is under way.
+    Cancel,
+}
+
+/// Where server frames go: what the glue of a WebSocket library implements.
+pub trait FrameSink: Send {
+    /// Sends one frame.
+    ///
+    /// # Errors
+    /// Any error ends the conversation.
+    fn send(&mut self, frame: ServerFrame) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    r#type: Option<String>,
+    message: Option<String>,
+    session_id: Option<String>,
+}
+
+type Waiting = VecDeque<(Question, Option<SessionId>)>;
+
+/// What ended an answer.
+enum Ended {
+    /// Its last frame was sent.
+    Whole,
+    /// The client stopped it.
+    Cancelled,
+    /// The client is gone.
+    Gone,
+}
+
+/// Answers the messages of one connection, one at a time, until `inbound` ends.
+///
+/// Each ask gets a scope of its own from `renew`, so that a credential that was revoked since the connection began
+/// opens nothing more: when `renew` refuses, the client is told and the conversation ends. Up to
+/// [`MAX_WAITING_MESSAGES`] messages wait their turn; more are refused. `cancel` drops the answer under way, which is
+/// then a cancelled row, and is answered with an `error` frame of kind `cancelled`. When `inbound` ends everything is
+/// dropped. A frame that cannot be read is answered with an `error` frame and does no harm.
+///
+/// # Errors
+/// `renew`'s refusal, and what `out` fails with.
+pub async fn converse<S, I, O, F, Fut>(mut renew: F, stack: S, inbound: I, out: &mut O) -> Result<(), Error>
+where
+    S: Answers<Ask>,
+    I: Stream<Item = Result<ClientFrame, Error>> + Send,
+    O: FrameSink,
+    F: FnMut() -> Fut + Send,
+    Fut: Future<Output = Result<TenantScope, Error>> + Send,
+{
+    let mut inbound = pin!(inbound);
+    let mut waiting = Waiting::new();
+    let mut session = None;
+    loop {
+        let Some((question, named)) = waiting.pop_front() else {
+            match inbound.next().await {
+                None => return Ok(()),
+                Some(Ok(ClientFrame::Message { message, session_id })) => {
+                    waiting.push_back((message, session_id));
+                }
+                Some(Ok(ClientFrame::Cancel)) => {}
+                Some(Err(error)) => out.send(ServerFrame::Error(error.into())).await?,
+            }
+            continue;
+        };
+        let scope = match renew().await {
+            Ok(scope) => scope,
+            Err(error) => {
+                out.send(ServerFrame::Error(Problem::from(&error))).await?;
+                return Err(error);
+            }
+        };
+        let mut ask = Ask::new(scope, question).with_channel(Channel::WebWs);
+        if let Some(session) = named.or(session) {
+            ask = ask.with_session(session);
+        }
+        let (id, trace, asked) = (ask.id(), ask.trace().clone(), ask.session());
+        let answering = stack.clone().oneshot(ask);
+        let frames = once(async move {
+            match answering.await {
+                Ok(answer) => AnswerFrames::new(answer, trace, asked),
+                Err(error) => AnswerFrames::failed(id, error),
+            }
+        });
+        match answer(frames.flatten(), inbound.as_mut(), &mut waiting, &mut session, out).await? {
+            Ended::Whole => {}
+            Ended::Cancelled => out.send(ServerFrame::Error(cancelled(id))).await?,
+            Ended::Gone => return Ok(()),
+        }
+    }
+}
+
+/// Sends one answer while it listens to the client. Returning drops what is left of the answer.
+async fn answer<I, O>(
+    frames: impl Stream<Item = ServerFrame> + Send,
+    mut inbound: std::pin::Pin<&mut I>,
+    waiting: &mut Waiting,
+    session: &mut Option<SessionId>,
+    out: &mut O,
+) -> Result<Ended, Error>
+where
+    I: Stream<Item = Result<ClientFrame, Error>> + Send,
+    O: FrameSink,
+{
+    let mut frames = pin!(frames);
+    loop {
+        match select(inbound.next(), frames.next()).await {
+            Either::Left((None, _)) => return Ok(Ended::Gone),
+            Either::Left((Some(Ok(ClientFrame::Cancel)), _)) => return Ok(Ended::Cancelled),
+            Either::Left((Some(Ok(ClientFrame::Message { message, session_id })), _)) => {
+                if waiting.len() < MAX_WAITING_MESSAGES {
+                    waiting.push_back((message, session_id));
+                } else {
+                    out.send(ServerFrame::Error(too_many())).await?;
+                }
+            }
+            Either::Left((Some(Err(error)), _)) => out.send(ServerFrame::Error(error.into())).await?,
+            Either::Right((None, _)) => return Ok(Ended::Whole),
+            Either::Right((Some(frame), _)) => {
+                match &frame {
+                    ServerFrame::Start { session_id: Some(id), .. } => *session = Some(*id),
+                    ServerFrame::End(end) => *session = end.session_id.or(*session),
+                    _ => {}
+                }
+                out.send(frame).await?;
+            }
+        }
+    }
+}
+
+fn too_many() -> Problem {
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_waiting",
+        format!("{MAX_WAITING_MESSAGES} messages wait already: this one was not taken, send it again later"),
+    )
+}
+
+fn cancelled(id: AskId) -> Problem {
+    // What nginx calls a request that its client gave up; HTTP itself has no such status.
+    let status = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
+    Problem::new(status, "cancelled", "the answer was stopped as asked").with_trace_id(id)
+}
+
+// === impl ClientFrame ===
+
+impl ClientFrame {
+    /// Reads a text message.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput): not JSON (says where), neither form, an unknown field, or what
+    /// [`Question::parse`] refuses.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let raw: Raw = serde_json::from_str(text).map_err(|error| {
+            Error::invalid(Stage::Http, format!("the message is not a valid frame: {error}"))
+        })?;
+        match (raw.r#type.as_deref(), raw.message) {
+            (Some("cancel"), None) => Ok(Self::Cancel),
+            (None | Some("message"), Some(message)) => Ok(Self::Message {
+                message: Question::parse(&message)?,
+                session_id: raw.session_id.map(|id| parse_id(&id, "session_id")).transpose()?,
+            }),
+            _ => Err(Error::invalid(
+                Stage::Http,
+                "the message is not a valid frame: send {\"message\": \"…\"} or {\"type\": \"cancel\"}",
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
