@@ -135,7 +135,7 @@ impl Answer {
     }
 
     /// Runs `then` with the collected events before `Finished` is yielded, so that a consumer that has seen the end
-    /// may rely on its effects. It does not run for an answer that fails, is truncated or is dropped.
+    /// may rely on its effects. Pieces of text that follow each other are one piece there. It does not run for an answer that fails, is truncated or is dropped.
     ///
     /// At most `max_bytes` of text are kept; for an answer longer than that `then` does not run.
     pub fn on_finished<F, Fut>(self, max_bytes: usize, then: F) -> Self

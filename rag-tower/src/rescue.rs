@@ -155,10 +155,13 @@ impl Stream for RescueStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        let item = ready!(Pin::new(&mut this.events).poll_next(cx));
-        match &item {
-            Some(Ok(Event::Delta(_))) => this.closed = None,
-            Some(Err(error)) => {
+        let polled = Pin::new(&mut this.events).poll_next(cx);
+        if this.closed.is_none() {
+            return polled;
+        }
+        match &polled {
+            Poll::Ready(Some(Ok(Event::Delta(_)))) => this.closed = None,
+            Poll::Ready(Some(Err(error))) => {
                 if let (Some(closed), Some(reason)) = (this.closed.take(), reason(error.kind())) {
                     this.events = closed.answer(error, reason).into_stream();
                     return Pin::new(&mut this.events).poll_next(cx);
@@ -166,7 +169,7 @@ impl Stream for RescueStream {
             }
             _ => {}
         }
-        Poll::Ready(item)
+        polled
     }
 }
 

@@ -26,11 +26,11 @@ impl<G: Unpin> Stream for Hold<G> {
     type Item = Result<Event, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let polled = std::task::ready!(Pin::new(&mut self.events).poll_next(cx));
+        let polled = Pin::new(&mut self.events).poll_next(cx);
         // SSE writers stop polling at the terminal event and may keep the stream: waiting for `None` would leak.
-        if matches!(polled, None | Some(Err(_) | Ok(Event::Finished(_)))) {
+        if matches!(polled, Poll::Ready(None | Some(Err(_) | Ok(Event::Finished(_))))) {
             self.guard = None;
         }
-        Poll::Ready(polled)
+        polled
     }
 }

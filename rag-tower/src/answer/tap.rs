@@ -15,6 +15,8 @@ pin_project! {
     pub(super) struct OnFinished<F, Fut> {
         events: AnswerStream,
         kept: Vec<Event>,
+        // Text that has come since the last event of another kind.
+        text: String,
         room: Option<usize>,
         then: Option<F>,
         #[pin]
@@ -30,6 +32,7 @@ impl<F, Fut> OnFinished<F, Fut> {
         Self {
             events,
             kept: Vec::new(),
+            text: String::new(),
             room: Some(max_bytes),
             then: Some(then),
             running: None,
@@ -53,24 +56,32 @@ where
                 this.running.set(None);
                 return Poll::Ready(this.finish.take().map(|finish| Ok(Event::Finished(finish))));
             }
-            let polled = ready!(Pin::new(&mut *this.events).poll_next(cx));
-            let Some(Ok(event)) = &polled else { return Poll::Ready(polled) };
-            if let Event::Delta(text) = event {
-                *this.room = this.room.and_then(|room| room.checked_sub(text.len()));
-                if this.room.is_none() {
-                    this.kept.clear();
+            let polled = Pin::new(&mut *this.events).poll_next(cx);
+            let Poll::Ready(Some(Ok(event))) = &polled else { return polled };
+            if let Event::Delta(delta) = event {
+                *this.room = this.room.and_then(|room| room.checked_sub(delta.len()));
+                match this.room {
+                    Some(_) => this.text.push_str(delta),
+                    None => {
+                        this.kept.clear();
+                        this.text.clear();
+                    }
                 }
+                return polled;
             }
             if this.room.is_some() {
+                if !this.text.is_empty() {
+                    this.kept.push(Event::Delta(std::mem::take(this.text).into()));
+                }
                 this.kept.push(event.clone());
             }
-            let Event::Finished(finish) = event else { return Poll::Ready(polled) };
+            let Event::Finished(finish) = event else { return polled };
             match (this.then.take(), *this.room) {
                 (Some(then), Some(_)) => {
                     *this.finish = Some(finish.clone());
                     this.running.set(Some(then(std::mem::take(this.kept))));
                 }
-                _ => return Poll::Ready(polled),
+                _ => return polled,
             }
         }
     }

@@ -28,13 +28,17 @@ impl Stream for DeadlineStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        match Pin::new(&mut this.events).poll_next(cx) {
+        let polled = Pin::new(&mut this.events).poll_next(cx);
+        match &polled {
             // A terminal event that is here is an answer, however late.
-            Poll::Ready(Some(Ok(event))) if !matches!(event, Event::Finished(_)) => {
-                Poll::Ready(Some(this.watch.event().map(|()| event)))
+            Poll::Ready(Some(Ok(Event::Finished(_)) | Err(_)) | None) => {}
+            Poll::Ready(Some(Ok(_))) => {
+                if let Err(late) = this.watch.event() {
+                    return Poll::Ready(Some(Err(late)));
+                }
             }
-            Poll::Ready(item) => Poll::Ready(item),
-            Poll::Pending => Poll::Ready(Some(Err(ready!(this.watch.poll_wait(cx))))),
+            Poll::Pending => return Poll::Ready(Some(Err(ready!(this.watch.poll_wait(cx))))),
         }
+        polled
     }
 }

@@ -32,7 +32,9 @@ impl Watch {
     /// which only a slow consumer can bring about.
     pub(super) fn event(&mut self) -> Result<(), Error> {
         self.begun = true;
-        self.idle_since = None;
+        if self.idle_since.is_some() {
+            self.idle_since = None;
+        }
         let fired = self.sleep.as_ref().is_some_and(|sleep| sleep.is_elapsed());
         if fired && Instant::now() >= self.started + self.limits.total {
             return Err(timeout("the answer took too long"));

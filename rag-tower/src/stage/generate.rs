@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use tower::ServiceExt;
@@ -129,13 +129,15 @@ impl Stream for Generated {
             return Poll::Ready(Some(Ok(ending)));
         }
         loop {
-            let polled = ready!(Pin::new(&mut self.events).poll_next(cx));
+            let polled = Pin::new(&mut self.events).poll_next(cx);
             match &polled {
                 // The prompt decides what may be cited.
-                Some(Ok(Event::Sources(_))) => continue,
-                Some(Ok(Event::Delta(text))) => self.meter.output_chars += text.chars().count() as u64,
-                Some(Ok(Event::Usage(usage))) => self.meter.report(*usage),
-                Some(Ok(ending @ Event::Finished(_))) if !self.meter.reported => {
+                Poll::Ready(Some(Ok(Event::Sources(_)))) => continue,
+                Poll::Ready(Some(Ok(Event::Delta(text)))) => {
+                    self.meter.output_chars += text.chars().count() as u64;
+                }
+                Poll::Ready(Some(Ok(Event::Usage(usage)))) => self.meter.report(*usage),
+                Poll::Ready(Some(Ok(ending @ Event::Finished(_)))) if !self.meter.reported => {
                     self.ending = Some(ending.clone());
                     let usage = self.meter.estimate();
                     self.meter.report(usage);
@@ -143,7 +145,7 @@ impl Stream for Generated {
                 }
                 _ => {}
             }
-            return Poll::Ready(polled);
+            return polled;
         }
     }
 }

@@ -45,20 +45,25 @@ impl Stream for TraceStream {
             return this.poll_closing(cx);
         }
         let events = &mut this.events;
-        let item = ready!(this.guard.watch(|| Pin::new(events).poll_next(cx)));
-        let receipt = match &item {
-            Some(Ok(Event::Finished(finish))) => this.guard.finish(Outcome::Completed(finish.clone()), None),
-            Some(Ok(event)) => {
-                this.guard.note(event);
-                return Poll::Ready(item);
+        let polled = this.guard.watch(|| Pin::new(events).poll_next(cx));
+        let receipt = match &polled {
+            Poll::Pending => return polled,
+            Poll::Ready(Some(Ok(Event::Finished(finish)))) => {
+                this.guard.finish(Outcome::Completed(finish.clone()), None)
             }
-            Some(Err(error)) => this.guard.finish(Outcome::Failed(error.kind(), error.stage()), Some(error)),
-            None => this.guard.finish(Outcome::Truncated, None),
+            Poll::Ready(Some(Ok(event))) => {
+                this.guard.note(event);
+                return polled;
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.guard.finish(Outcome::Failed(error.kind(), error.stage()), Some(error))
+            }
+            Poll::Ready(None) => this.guard.finish(Outcome::Truncated, None),
         };
         if receipt.is_done() {
-            return Poll::Ready(item);
+            return polled;
         }
-        this.closing = Some((receipt, item));
+        this.closing = Some((receipt, ready!(polled)));
         this.poll_closing(cx)
     }
 }
