@@ -5,6 +5,8 @@ pub mod answer;
 pub mod ask;
 pub mod cache;
 pub mod deadline;
+#[cfg(feature = "edge")]
+pub mod edge;
 pub mod embed;
 pub mod error;
 pub mod filter;
@@ -18,9 +20,13 @@ pub mod memory;
 pub mod metrics;
 pub mod passage;
 mod pipeline;
+#[cfg(any(feature = "edge", feature = "qdrant"))]
+mod points;
 pub mod port;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "qdrant")]
+pub mod qdrant;
 pub mod quota;
 pub mod rescue;
 pub mod retrieve;
@@ -31,6 +37,8 @@ pub mod tenant;
 pub mod test_util;
 pub mod text;
 pub mod trace;
+#[cfg(test)]
+mod vector_contract;
 mod wording;
 pub mod words;
 

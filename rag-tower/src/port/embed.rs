@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tower_service::Service;
 
-use crate::error::Error;
+use crate::error::{Error, Stage};
 use crate::scoped::Scoped;
 use crate::tenant::TenantScope;
 use crate::trace::TraceHandle;
@@ -67,6 +67,20 @@ impl Embedding {
     #[must_use]
     pub fn as_slice(&self) -> &[f32] {
         &self.0
+    }
+
+    /// Refuses a vector that an index of `takes` numbers cannot compare with its own.
+    pub(crate) fn check(&self, stage: Stage, takes: usize) -> Result<(), Error> {
+        let has = self.0.len();
+        if has == takes {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            stage,
+            format!(
+                "a vector has {has} numbers and this index takes {takes}: index and search with one embedder"
+            ),
+        ))
     }
 }
 

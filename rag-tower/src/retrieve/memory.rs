@@ -36,9 +36,7 @@ impl VectorStore for MemoryVectors {
     async fn upsert(&self, scope: &TenantScope, points: Vec<Point>) -> Result<(), Error> {
         let tenant = scope.tenant();
         for point in &points {
-            if point.dense.as_slice().len() != self.dimensions {
-                return Err(dimension(Stage::Ingest, point.dense.as_slice().len(), self.dimensions));
-            }
+            point.dense.check(Stage::Ingest, self.dimensions)?;
             if !scope.admits(Origin::Tenant { tenant, branch: point.branch }) {
                 return Err(Error::new(ErrorKind::NotFound, Stage::Ingest).with_message("no such branch"));
             }
@@ -60,10 +58,8 @@ impl VectorStore for MemoryVectors {
     }
 
     async fn search(&self, scope: &TenantScope, query: &VectorQuery) -> Result<Vec<Hit>, Error> {
-        if let QueryVector::Dense(vector) = &query.vector
-            && vector.as_slice().len() != self.dimensions
-        {
-            return Err(dimension(Stage::Retrieve, vector.as_slice().len(), self.dimensions));
+        if let QueryVector::Dense(vector) = &query.vector {
+            vector.check(Stage::Retrieve, self.dimensions)?;
         }
         let tenants = self.lock();
         let points = tenants.get(&scope.tenant()).into_iter().flat_map(HashMap::values);
@@ -94,16 +90,6 @@ impl VectorStore for MemoryVectors {
         let points = tenants.get(&scope.tenant()).into_iter().flat_map(HashMap::values);
         Ok(points.filter(|point| visible(scope, point)).count() as u64)
     }
-}
-
-/// The error of a vector that does not fit the index.
-pub(crate) fn dimension(stage: Stage, has: usize, takes: usize) -> Error {
-    Error::invalid(
-        stage,
-        format!(
-            "a vector has {has} numbers and this index takes {takes}: index and search with one embedder"
-        ),
-    )
 }
 
 fn visible(scope: &TenantScope, point: &Point) -> bool {

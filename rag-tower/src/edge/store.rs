@@ -1,0 +1,293 @@
+//! Points in, hits out, through the engine in this process.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use qdrant_edge::{CountRequest, EdgeShard};
+use tokio::sync::Semaphore;
+
+use super::convert;
+use super::files::{Directory, Opened};
+use crate::error::{Error, ErrorKind, Stage};
+use crate::passage::DocumentId;
+use crate::points::{BRANCH, DOCUMENT, TENANT, Visible};
+use crate::port::{Hit, Point, QueryVector, VectorQuery, VectorStore};
+use crate::tenant::TenantScope;
+
+/// The embedded engine. Clones share it.
+///
+/// - **Durability:** a call that writes returns after the engine has flushed. A process killed in the middle of one
+///   loses that call and nothing before it; the caller notes what is indexed only after the call returned, and writes
+///   the rest again.
+/// - **Concurrency:** the engine blocks, so its work runs on the blocking pool: any number of searches up to twice the
+///   processors, and one write at a time (the engine panics when a flush meets an update).
+/// - **Upkeep:** after about 10,000 written points the next write also optimises the index, which takes seconds;
+///   searches run on meanwhile.
+/// - **Accuracy:** a search is exact for a tenant of up to 20,000 points; above, it walks the graph with a width of
+///   256. Searches by words are always exact.
+/// - **Closing:** [`close`](Self::close) lets go of the directory. Dropping the last clone does too, after a short
+///   blocking flush.
+/// - **Cancellation:** dropping a future leaves work that has begun to end by itself.
+#[derive(Clone)]
+pub struct EdgeStore {
+    inner: Arc<Inner>,
+}
+
+/// What an index is for.
+#[derive(Clone, Debug)]
+pub struct EdgeOptions {
+    directory: PathBuf,
+    dimensions: usize,
+    embedder: Arc<str>,
+}
+
+struct Inner {
+    // Dropped in this order: the engine flushes before the directory is let go.
+    shard: EdgeShard,
+    directory: Directory,
+    dimensions: usize,
+    opened: Opened,
+    reads: Arc<Semaphore>,
+    writer: Arc<Semaphore>,
+    written: AtomicUsize,
+}
+
+/// Points of one tenant up to which a search compares all of them.
+const EXACT_UP_TO: usize = 20_000;
+/// Written points after which the index is optimised.
+const OPTIMISE_AFTER: usize = 10_000;
+/// A change of the payload's shape or of the engine raises this, and every index is built again.
+const LAYOUT: &str = "rag-tower vector index 1, qdrant-edge 0.7.2";
+
+// === impl EdgeOptions ===
+
+impl EdgeOptions {
+    /// An index in `directory` for dense vectors of `dimensions` numbers.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>, dimensions: usize) -> Self {
+        Self { directory: directory.into(), dimensions, embedder: "".into() }
+    }
+
+    /// Names what makes the vectors: an index that was made by another is emptied when it is opened, since vectors of
+    /// two embedders cannot be compared. Default: no name.
+    #[must_use]
+    pub fn with_embedder(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.embedder = name.into();
+        self
+    }
+
+    fn marker(&self) -> String {
+        format!("{LAYOUT}\ndimensions {}\nembedder {}\n", self.dimensions, self.embedder)
+    }
+}
+
+// === impl EdgeStore ===
+
+impl EdgeStore {
+    /// Opens the index, or makes it. [`opened`](Self::opened) says which, and so whether every document has to be
+    /// written to it again. An index that the engine cannot read is emptied, since all of it can be made again.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`](ErrorKind::StoreUnavailable) when another process holds the directory (the message names
+    /// it) or it cannot be written, and [`InvalidInput`](ErrorKind::InvalidInput) for no dimensions.
+    pub async fn open(options: EdgeOptions) -> Result<Self, Error> {
+        if options.dimensions == 0 {
+            return Err(Error::invalid(Stage::Ingest, "an index needs vectors of at least one number"));
+        }
+        let inner = blocking(move || Inner::open(&options), Stage::Ingest).await?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// How the index was found. When it is empty, tell the document store before anything else, so that it knows that
+    /// every document is behind; a process killed before that is found out by comparing counts.
+    #[must_use]
+    pub fn opened(&self) -> Opened {
+        self.inner.opened
+    }
+
+    /// Flushes, waits for work in progress, and lets go of the directory. Other clones keep it open until they are
+    /// gone too.
+    ///
+    /// # Errors
+    /// [`Internal`](ErrorKind::Internal) when the engine panicked.
+    pub async fn close(self) -> Result<(), Error> {
+        let permit = permit(&self.inner.writer).await?;
+        blocking(
+            move || {
+                self.inner.shard.flush();
+                drop(self);
+                drop(permit);
+                Ok(())
+            },
+            Stage::Ingest,
+        )
+        .await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (permit, inner) = (permit(&self.inner.reads).await?, Arc::clone(&self.inner));
+        blocking(
+            move || {
+                let done = job(&inner);
+                drop(permit);
+                done
+            },
+            Stage::Retrieve,
+        )
+        .await
+    }
+
+    async fn write(
+        &self,
+        job: impl FnOnce(&Inner) -> Result<(), Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let (permit, inner) = (permit(&self.inner.writer).await?, Arc::clone(&self.inner));
+        blocking(
+            move || {
+                let done = job(&inner).map(|()| inner.shard.flush()).and_then(|()| inner.upkeep());
+                drop(permit);
+                done
+            },
+            Stage::Ingest,
+        )
+        .await
+    }
+}
+
+impl fmt::Debug for EdgeStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EdgeStore")
+            .field("directory", &self.inner.directory)
+            .field("dimensions", &self.inner.dimensions)
+            .finish_non_exhaustive()
+    }
+}
+
+impl VectorStore for EdgeStore {
+    async fn upsert(&self, scope: &TenantScope, points: Vec<Point>) -> Result<(), Error> {
+        for point in &points {
+            point.dense.check(Stage::Ingest, self.inner.dimensions)?;
+        }
+        if points.is_empty() {
+            return Ok(());
+        }
+        let count = points.len();
+        let operation = convert::upsert(scope, points)?;
+        self.write(move |inner| {
+            inner.shard.update(operation).map_err(convert::failed(Stage::Ingest))?;
+            inner.written.fetch_add(count, Ordering::Relaxed);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn delete_document(&self, scope: &TenantScope, document: DocumentId) -> Result<(), Error> {
+        let operation = convert::delete(&Visible::document(scope, document))?;
+        self.write(move |inner| inner.shard.update(operation).map_err(convert::failed(Stage::Ingest))).await
+    }
+
+    async fn search(&self, scope: &TenantScope, query: &VectorQuery) -> Result<Vec<Hit>, Error> {
+        if let QueryVector::Dense(vector) = &query.vector {
+            vector.check(Stage::Retrieve, self.inner.dimensions)?;
+        }
+        if query.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let visible = Visible::narrowed(scope, &query.filter)?;
+        let all = convert::filter(&Visible::of(scope))?;
+        let (vector, limit) = (query.vector.clone(), query.limit);
+        self.read(move |inner| {
+            let count = CountRequest { filter: Some(all), exact: false };
+            let points = inner.shard.count(count).map_err(convert::failed(Stage::Retrieve))?;
+            let request = convert::query(&vector, &visible, limit, points <= EXACT_UP_TO)?;
+            let found = inner.shard.query(request).map_err(convert::failed(Stage::Retrieve))?;
+            found.iter().map(convert::hit).collect()
+        })
+        .await
+    }
+
+    async fn count(&self, scope: &TenantScope) -> Result<u64, Error> {
+        let filter = convert::filter(&Visible::of(scope))?;
+        self.read(move |inner| {
+            let count = CountRequest { filter: Some(filter), exact: true };
+            inner.shard.count(count).map(|count| count as u64).map_err(convert::failed(Stage::Retrieve))
+        })
+        .await
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn open(options: &EdgeOptions) -> Result<Self, Error> {
+        let directory = Directory::lock(&options.directory)?;
+        let (marker, config) = (options.marker(), convert::config(options.dimensions));
+        let mut opened = directory.prepare(&marker)?;
+        let loaded = match opened {
+            Opened::Loaded => match EdgeShard::load(&directory.shard(), Some(config.clone())) {
+                Ok(shard) => Some(shard),
+                Err(error) => {
+                    tracing::warn!(%error, "the vector index cannot be read and is built again");
+                    directory.clear(&marker)?;
+                    opened = Opened::Rebuilt;
+                    None
+                }
+            },
+            Opened::Created | Opened::Rebuilt => None,
+        };
+        let failed = || convert::failed(Stage::Ingest);
+        let shard = match loaded {
+            Some(shard) => shard,
+            None => EdgeShard::new(&directory.shard(), config).map_err(failed())?,
+        };
+        for key in [TENANT, BRANCH, DOCUMENT] {
+            if !shard.info().payload_schema.keys().any(|had| had.to_string() == key) {
+                shard.update(convert::create_index(key)?).map_err(failed())?;
+            }
+        }
+        shard.flush();
+        let info = shard.info();
+        if !info.payload_schema.keys().any(|had| had.to_string() == TENANT) {
+            return Err(Error::new(ErrorKind::FilterUnavailable, Stage::Ingest));
+        }
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        Ok(Self {
+            shard,
+            directory,
+            dimensions: options.dimensions,
+            opened,
+            reads: Arc::new(Semaphore::new(processors * 2)),
+            writer: Arc::new(Semaphore::new(1)),
+            written: AtomicUsize::new(0),
+        })
+    }
+
+    /// Optimises the index when enough was written. The caller holds the writer's permit.
+    fn upkeep(&self) -> Result<(), Error> {
+        if self.written.load(Ordering::Relaxed) < OPTIMISE_AFTER {
+            return Ok(());
+        }
+        self.written.store(0, Ordering::Relaxed);
+        let began = std::time::Instant::now();
+        self.shard.optimize().map_err(convert::failed(Stage::Ingest))?;
+        self.shard.flush();
+        tracing::debug!(millis = began.elapsed().as_millis(), "optimised the vector index");
+        Ok(())
+    }
+}
+
+async fn permit(of: &Arc<Semaphore>) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
+    Arc::clone(of).acquire_owned().await.map_err(|error| Error::internal(Stage::Retrieve, error))
+}
+
+async fn blocking<T: Send + 'static>(
+    job: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    stage: Stage,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(job).await.map_err(|error| Error::internal(stage, error))?
+}
