@@ -20,6 +20,18 @@ use crate::wording::Wordings;
 /// otherwise; it is written to the trace in every case. The answer then says that it does not know, names what was
 /// searched and offers a person, and ends as [`Finish::Abstained`].
 ///
+/// A fused rank says nothing about fit: the best of a bad lot still comes first and scores 1. After
+/// [`Hybrid`](crate::retrieve::Hybrid) or [`Weighted`](crate::retrieve::Weighted) either rerank before this layer, or
+/// measure by what one source said itself:
+///
+/// ```
+/// use rag_tower::stage::ConfidenceLayer;
+///
+/// let by_meaning = ConfidenceLayer::new(0.4).with_measure(|passages| {
+///     passages.iter().filter_map(|passage| passage.found.get("dense")).map(|found| found.score).fold(0.0, f32::max)
+/// });
+/// ```
+///
 /// - **Order:** after the last stage that scores, which gives scores their scale.
 /// - **Readiness:** that of the stage inside.
 /// - **Cancellation:** nothing of its own to cancel.
