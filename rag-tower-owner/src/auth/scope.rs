@@ -4,6 +4,22 @@ use std::sync::Arc;
 
 /// Proof that a request comes from the platform's owner. Made by the
 /// [`OwnerAuthLayer`](super::OwnerAuthLayer) and by nothing else; it opens no tenant's data by itself.
+///
+/// It does not stand for a tenant:
+///
+/// ```compile_fail,E0308
+/// fn ask(owner: rag_tower_owner::auth::OwnerScope, question: rag_tower::Question) -> rag_tower::Ask {
+///     rag_tower::Ask::new(owner, question)
+/// }
+/// ```
+///
+/// An ask takes the scope that a tenant's credential was granted:
+///
+/// ```
+/// fn ask(tenant: rag_tower::TenantScope, question: rag_tower::Question) -> rag_tower::Ask {
+///     rag_tower::Ask::new(tenant, question)
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnerScope {
     username: Arc<str>,
