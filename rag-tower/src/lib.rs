@@ -18,6 +18,8 @@ pub mod ingest;
 pub mod masking;
 pub mod memory;
 pub mod metrics;
+#[cfg(feature = "openai")]
+pub mod openai;
 pub mod passage;
 mod pipeline;
 #[cfg(any(feature = "edge", feature = "qdrant"))]

@@ -156,6 +156,25 @@ pub fn describe() {
     describe_counter!("rag_rate_limited_total", "Asks refused by a rate limit, by its scope.");
     describe_counter!("rag_stream_aborts_total", "Asks whose caller went away, by how far they had come.");
     describe_counter!("rag_tokens_total", "Tokens, by type, model and whether they are estimated.");
+    describe_histogram!(
+        "gen_ai_client_operation_duration_seconds",
+        Unit::Seconds,
+        "Time of one call to a model provider, to the end of its answer."
+    );
+    describe_histogram!(
+        "gen_ai_client_operation_time_to_first_chunk_seconds",
+        Unit::Seconds,
+        "From a call to a model provider to the first piece of its answer."
+    );
+    describe_histogram!(
+        "gen_ai_client_operation_time_per_output_chunk_seconds",
+        Unit::Seconds,
+        "Time between two pieces of a model provider's answer."
+    );
+    describe_histogram!(
+        "gen_ai_client_token_usage",
+        "Tokens of one call, as the model provider reports them."
+    );
     describe_counter!("rag_provider_retries_total", "Calls to a model provider that were tried again.");
     describe_counter!(
         "rag_provider_fallbacks_total",

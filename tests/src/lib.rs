@@ -2,5 +2,6 @@
 
 pub mod http;
 pub mod load;
+pub mod model_stub;
 pub mod postgres;
 pub mod proxy;

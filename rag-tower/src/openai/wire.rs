@@ -1,0 +1,146 @@
+//! What is read of a provider's responses: as little as is needed, since compatible servers leave out the rest.
+
+use std::sync::Arc;
+
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::answer::Usage;
+
+/// A chunk of a stream, or a whole completion.
+#[derive(Deserialize)]
+pub(super) struct Completion {
+    #[serde(default)]
+    choices: Option<Vec<Choice>>,
+    #[serde(default)]
+    usage: Option<WireUsage>,
+    #[serde(default)]
+    pub(super) error: Option<WireError>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default, alias = "message")]
+    delta: Option<Content>,
+    #[serde(default)]
+    finish_reason: Option<Arc<str>>,
+}
+
+#[derive(Deserialize)]
+struct Content {
+    #[serde(default)]
+    content: Option<Arc<str>>,
+}
+
+#[derive(Deserialize)]
+struct WireUsage {
+    #[serde(default)]
+    prompt_tokens: Option<u64>,
+    #[serde(default)]
+    completion_tokens: Option<u64>,
+}
+
+/// An error object. Its message is not read: it may quote the key or the question.
+#[derive(Deserialize)]
+pub(super) struct WireError {
+    #[serde(default)]
+    code: Option<Value>,
+    #[serde(default)]
+    r#type: Option<Value>,
+}
+
+/// The response of the embeddings endpoint.
+#[derive(Deserialize)]
+pub(super) struct Vectors {
+    pub(super) data: Vec<Vector>,
+}
+
+/// One vector and which text it is for.
+#[derive(Deserialize)]
+pub(super) struct Vector {
+    #[serde(default)]
+    pub(super) index: Option<usize>,
+    pub(super) embedding: Vec<f32>,
+}
+
+// === impl Completion ===
+
+impl Completion {
+    /// The text of the first choice, when there is any.
+    pub(super) fn text(&self) -> Option<&Arc<str>> {
+        self.choice()?.delta.as_ref()?.content.as_ref().filter(|text| !text.is_empty())
+    }
+
+    /// Why the first choice ended, once it has.
+    pub(super) fn finish_reason(&self) -> Option<&str> {
+        self.choice()?.finish_reason.as_deref().filter(|reason| !reason.is_empty())
+    }
+
+    /// The usage, when it is there in full.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        let usage = self.usage.as_ref()?;
+        let (input_tokens, output_tokens) = (usage.prompt_tokens?, usage.completion_tokens?);
+        Some(Usage { input_tokens, output_tokens, estimated: false })
+    }
+
+    fn choice(&self) -> Option<&Choice> {
+        self.choices.as_deref()?.first()
+    }
+}
+
+// === impl WireError ===
+
+impl WireError {
+    /// The code or the type, when it looks like an identifier: short, lower case, no words of anybody.
+    pub(super) fn identifier(&self) -> Option<String> {
+        let of = |value: &Value| {
+            let text = value.as_str()?;
+            let plain = |c: char| c.is_ascii_lowercase() || c == '_';
+            (!text.is_empty() && text.len() <= 40 && text.chars().all(plain)).then(|| text.to_owned())
+        };
+        self.code.as_ref().and_then(of).or_else(|| self.r#type.as_ref().and_then(of))
+    }
+
+    /// The code as an HTTP status, which some gateways put there.
+    pub(super) fn status(&self) -> Option<StatusCode> {
+        let code = self.code.as_ref()?;
+        let number = code.as_u64().or_else(|| code.as_str()?.parse().ok())?;
+        StatusCode::from_u16(u16::try_from(number).ok()?).ok().filter(|status| status.as_u16() >= 400)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Completion {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn what_servers_leave_out_or_send_as_null_is_no_error() {
+        for json in [
+            "{}",
+            r#"{"choices":null,"usage":null}"#,
+            r#"{"choices":[{"delta":{"role":"assistant","content":null},"finish_reason":null}]}"#,
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":""}],"usage":{"total_tokens":3}}"#,
+        ] {
+            let chunk = read(json);
+            assert!(
+                chunk.text().is_none() && chunk.finish_reason().is_none() && chunk.usage().is_none(),
+                "{json}"
+            );
+        }
+        let whole = read(r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}"#);
+        assert_eq!((whole.text().map(|text| &**text), whole.finish_reason()), (Some("hi"), Some("stop")));
+    }
+
+    #[test]
+    fn only_identifiers_leave_an_error_object() {
+        let of = |json: &str| serde_json::from_str::<WireError>(json).unwrap().identifier();
+        assert_eq!(of(r#"{"code":"model_not_found"}"#).as_deref(), Some("model_not_found"));
+        assert_eq!(of(r#"{"code":"sk-SECRET1","type":"auth_error"}"#).as_deref(), Some("auth_error"));
+        assert_eq!(of(r#"{"code":429,"message":"call 0912 000 111"}"#), None);
+    }
+}
