@@ -38,10 +38,10 @@ impl InMemoryBook {
         Self::default()
     }
 
-    /// Puts a tenant's data in the book, in place of what was there.
-    pub fn insert(&self, tenant: TenantId, data: TenantData) {
+    /// Puts the data of the scope's tenant in the book, in place of what was there.
+    pub fn insert(&self, scope: &TenantScope, data: TenantData) {
         let entry = Entry::new(data);
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(tenant, entry);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(scope.tenant(), entry);
     }
 
     fn entry(&self, scope: &TenantScope) -> Entry {

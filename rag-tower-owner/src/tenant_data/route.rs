@@ -8,22 +8,25 @@ use super::{Action, RouteData, TenantData};
 
 /// The route of a tenant without routes of its own.
 const SEARCH: &str = "search";
+/// The score from which a question is about the tenant, though not clearly of one kind.
+const NEAR: f32 = 0.16;
 
 impl TenantData {
     /// The tenant's routes, ready for comparing.
     ///
-    /// A question that fits none of them is searched for, on the first search route: whether the documents answer it is
-    /// then for the search to say. Without any search route it is out of domain; without any route at all every question
-    /// is searched for.
+    /// A question that is clearly of no kind but comes [near](Routes::with_near) goes to the first search route: whether
+    /// the documents answer it is then for the search to say. Any other is out of domain. Without any route at all every
+    /// question is searched for.
     #[must_use]
     pub fn routes(&self) -> Routes {
-        let search = self.routes.iter().find(|route| route.action == Action::Search);
-        let fallback = match search {
-            Some(route) => Decision::Search { intent: route.name.as_str().into() },
-            None if self.routes.is_empty() => Decision::Search { intent: SEARCH.into() },
-            None => Decision::OutOfDomain,
-        };
-        Routes::new(self.routes.iter().map(RouteData::route).collect()).with_fallback(fallback)
+        if self.routes.is_empty() {
+            return Routes::search_everything(SEARCH);
+        }
+        let routes = Routes::new(self.routes.iter().map(RouteData::route).collect());
+        match self.routes.iter().find(|route| route.action == Action::Search) {
+            Some(search) => routes.with_near(NEAR, Decision::Search { intent: search.name.as_str().into() }),
+            None => routes,
+        }
     }
 }
 

@@ -110,22 +110,47 @@ fn every_example_finds_its_own_route() {
 }
 
 #[test]
+fn questions_in_peoples_own_words_find_their_way() {
+    let routes = demo("language-centre").routes();
+    for (question, expected) in [
+        ("Giáo viên có phải người bản ngữ không?", "course_search"),
+        ("Do you offer online lessons?", "course_search"),
+        ("Who teaches IELTS 7.0?", "course_search"),
+        ("IELTS 7.0 học bao nhiêu buổi", "course_search"),
+        ("How do I sign up?", "course_search"),
+        ("how much for 3 people toeic 650", "tuition_calculator"),
+        ("học phí 2 người học IELTS 6.5 có giảm gì không", "tuition_calculator"),
+        ("Calculate fee for business english, group of 4", "tuition_calculator"),
+        ("difference between movers and flyers", "comparison"),
+        ("ielts 5.5 vs 6.5", "comparison"),
+        ("tôi muốn gặp tư vấn viên, sđt 0912345678", "create_ticket"),
+        ("my number is 0912 345 678, call me tomorrow", "create_ticket"),
+        ("Tell me a joke", "out_of_domain"),
+        ("Ai là tổng thống Mỹ?", "out_of_domain"),
+        ("Viết cho tôi một bài thơ về mùa thu", "out_of_domain"),
+        ("Who is the president of France?", "out_of_domain"),
+    ] {
+        assert_eq!(name(&routes.decide(question, None)), expected, "{question}");
+    }
+}
+
+#[test]
 fn each_tenant_has_its_own_routes_and_an_unknown_one_searches() {
     let book = InMemoryBook::new();
-    book.insert(TenantId::named("a"), demo("language-centre"));
-    book.insert(TenantId::named("b"), demo("docs"));
+    book.insert(&scope("a"), demo("language-centre"));
+    book.insert(&scope("b"), demo("docs"));
     let decide =
         |tenant: &str, question: &str| name(&book.routes(&scope(tenant)).decide(question, None)).to_owned();
     let question = "Học phí IELTS 6.5 là bao nhiêu?";
     assert_eq!(decide("a", question), "tuition_calculator");
-    assert_eq!(decide("b", question), "docs_search");
+    assert_eq!(decide("b", question), "out_of_domain");
     assert_eq!(decide("nobody", question), "search");
 }
 
 #[tokio::test]
 async fn a_tenant_never_reads_anothers_data() {
     let book = InMemoryBook::new();
-    book.insert(TenantId::named("a"), demo("language-centre"));
+    book.insert(&scope("a"), demo("language-centre"));
     assert_eq!(book.data(&scope("a")).await.unwrap().courses.len(), 12);
     assert_eq!(*book.data(&scope("b")).await.unwrap(), TenantData::default());
 }

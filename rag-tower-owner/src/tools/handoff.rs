@@ -2,43 +2,11 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use rag_tower::tenant::BranchId;
-use rag_tower::{AskId, Error, SessionId, TenantId, TenantScope};
-use serde_json::{Map, Value};
+use rag_tower::postgres::{NewHandoff, Opened, PgHandoffs};
+use rag_tower::{Error, Stage, TenantId, TenantScope};
 use uuid::Uuid;
-
-/// A request for a person. The phone is personal data: `Debug` masks it, and shows no message.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct NewHandoff {
-    /// Why: a short name such as `call_back`. With the session it says which ticket this is.
-    pub reason: Arc<str>,
-    /// The ask it came from.
-    pub trace: Option<AskId>,
-    /// The conversation.
-    pub session: Option<SessionId>,
-    /// The branch.
-    pub branch: Option<BranchId>,
-    /// Who asked, as the tenant knows them.
-    pub user: Option<Arc<str>>,
-    /// Where to call back.
-    pub phone: Option<Arc<str>>,
-    /// What they want.
-    pub message: Arc<str>,
-    /// Anything else.
-    pub meta: Map<String, Value>,
-}
-
-/// A ticket that is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticket {
-    /// Its id.
-    pub id: Uuid,
-    /// False when the conversation had an open ticket for the same reason, which was completed instead.
-    pub new: bool,
-}
 
 /// Where hand-off tickets are kept: what a backend implements.
 pub trait HandoffStore: Send + Sync + 'static {
@@ -51,7 +19,7 @@ pub trait HandoffStore: Send + Sync + 'static {
         &self,
         scope: &TenantScope,
         handoff: NewHandoff,
-    ) -> impl Future<Output = Result<Ticket, Error>> + Send;
+    ) -> impl Future<Output = Result<Opened, Error>> + Send;
 }
 
 /// Tickets in memory, lost at the end of the process: for tests, and for trying things without a database. Of more than
@@ -62,32 +30,9 @@ pub struct InMemoryHandoffs {
     limit: usize,
 }
 
-// === impl NewHandoff ===
-
-impl NewHandoff {
-    /// A request with nothing but its reason.
-    #[must_use]
-    pub fn new(reason: impl Into<Arc<str>>) -> Self {
-        Self {
-            reason: reason.into(),
-            trace: None,
-            session: None,
-            branch: None,
-            user: None,
-            phone: None,
-            message: Arc::from(""),
-            meta: Map::new(),
-        }
-    }
-}
-
-impl std::fmt::Debug for NewHandoff {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NewHandoff")
-            .field("reason", &self.reason)
-            .field("session", &self.session)
-            .field("phone", &self.phone.as_deref().map(crate::masking::phone))
-            .finish_non_exhaustive()
+impl HandoffStore for PgHandoffs {
+    async fn create(&self, scope: &TenantScope, handoff: NewHandoff) -> Result<Opened, Error> {
+        self.open(scope, &handoff).await.map_err(|error| error.at(Stage::Tool))
     }
 }
 
@@ -110,7 +55,7 @@ impl InMemoryHandoffs {
 }
 
 impl HandoffStore for InMemoryHandoffs {
-    async fn create(&self, scope: &TenantScope, handoff: NewHandoff) -> Result<Ticket, Error> {
+    async fn create(&self, scope: &TenantScope, handoff: NewHandoff) -> Result<Opened, Error> {
         let tenant = scope.tenant();
         let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |kept: &&mut (TenantId, Uuid, NewHandoff)| {
@@ -119,13 +64,13 @@ impl HandoffStore for InMemoryHandoffs {
         };
         if let Some((_, id, kept)) = tickets.iter_mut().find(same) {
             *kept = handoff;
-            return Ok(Ticket { id: *id, new: false });
+            return Ok(Opened { id: *id, new: false });
         }
         let id = Uuid::now_v7();
         tickets.push_back((tenant, id, handoff));
         if tickets.len() > self.limit {
             tickets.pop_front();
         }
-        Ok(Ticket { id, new: true })
+        Ok(Opened { id, new: true })
     }
 }

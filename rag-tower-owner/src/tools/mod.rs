@@ -18,7 +18,7 @@ mod tuition;
 mod wishes;
 
 pub use self::comparison::Comparison;
-pub use self::handoff::{HandoffStore, InMemoryHandoffs, NewHandoff, Ticket};
+pub use self::handoff::{HandoffStore, InMemoryHandoffs};
 pub use self::ticket::CreateTicket;
 pub use self::tuition::TuitionCalculator;
 

@@ -32,13 +32,13 @@ fn demo(tenant: &str) -> TenantData {
 /// courses.
 pub(super) fn book() -> InMemoryBook {
     let book = InMemoryBook::new();
-    book.insert(TenantId::named("a"), centre());
+    book.insert(&scope("a"), centre());
     let mut other = centre();
     for course in &mut other.courses {
         course.fee_vnd = 1_000_000;
     }
-    book.insert(TenantId::named("b"), other);
-    book.insert(TenantId::named("docs"), demo("docs"));
+    book.insert(&scope("b"), other);
+    book.insert(&scope("docs"), demo("docs"));
     book
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use rag_tower::memory::Pending;
+use rag_tower::postgres::NewHandoff;
 use rag_tower::tenant::Branches;
 use rag_tower::trace::Outcome;
 use rag_tower::{Answer, Ask, Error, ErrorKind, Finish, Scoped, Stage, Traceable};
@@ -14,7 +15,7 @@ use serde_json::json;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::handoff::{HandoffStore, NewHandoff};
+use super::handoff::HandoffStore;
 use super::matter::{is_waiting, turns, waits};
 use super::text::{Language, find, words};
 use crate::masking::Phone;
@@ -241,9 +242,10 @@ fn failed(ask: &Ask, error: &Error, data: &TenantData, language: Language) -> An
 
 #[cfg(test)]
 mod tests {
+    use rag_tower::postgres::Opened;
     use rag_tower::{BoxAskService, TenantScope};
 
-    use super::super::handoff::{InMemoryHandoffs, Ticket};
+    use super::super::handoff::InMemoryHandoffs;
     use super::super::testing::{Told, book, conversation, scope, tell};
     use super::*;
 
@@ -256,7 +258,7 @@ mod tests {
     }
 
     impl HandoffStore for Broken {
-        async fn create(&self, _: &TenantScope, _: NewHandoff) -> Result<Ticket, Error> {
+        async fn create(&self, _: &TenantScope, _: NewHandoff) -> Result<Opened, Error> {
             match self {
                 Self::Down => Err(Error::store(Stage::Tool, "password=hunter2")),
                 Self::Hangs => std::future::pending().await,

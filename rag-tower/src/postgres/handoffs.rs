@@ -1,5 +1,6 @@
 //! People who asked for a person.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -11,6 +12,7 @@ use super::sql;
 use super::tenant_tx::TenantTx;
 use super::text::{clean, clean_json};
 use crate::ask::{AskId, SessionId};
+use crate::masking;
 use crate::tenant::{BranchId, TenantScope};
 
 /// Keeps hand-off tickets in Postgres.
@@ -19,8 +21,8 @@ pub struct PgHandoffs {
     database: Database,
 }
 
-/// A request for a person.
-#[derive(Clone, Debug)]
+/// A request for a person. `Debug` masks the phone and shows no message.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct NewHandoff {
     /// Why: a short name such as `asked_for_a_person`. With the session it says which ticket this is.
@@ -65,6 +67,16 @@ impl NewHandoff {
             message: Arc::from(""),
             meta: Map::new(),
         }
+    }
+}
+
+impl fmt::Debug for NewHandoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewHandoff")
+            .field("reason", &self.reason)
+            .field("session", &self.session)
+            .field("phone", &self.phone.as_deref().map(masking::phone))
+            .finish_non_exhaustive()
     }
 }
 

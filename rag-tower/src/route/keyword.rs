@@ -37,7 +37,8 @@ pub trait RouteBook: Send + Sync + 'static {
 /// - `k` is `1 - 0.5^w`, where `w` is the number of words of the route's keywords that the question holds.
 ///
 /// The best route at or above the threshold wins, the earlier one of equals. Below it, a question of few words in a
-/// conversation stays on the last turn's route ("and for two?"); any other takes the fallback. Case and diacritics do
+/// conversation stays on the last turn's route ("and for two?"); one that comes [near](Self::with_near) takes the way that
+/// is set for that; any other takes the fallback. Case and diacritics do
 /// not matter.
 #[derive(Clone, Debug)]
 pub struct Routes {
@@ -46,6 +47,7 @@ pub struct Routes {
     unseen: f32,
     threshold: f32,
     fallback: Decision,
+    near: Option<(f32, Decision)>,
 }
 
 #[derive(Clone, Debug)]
@@ -134,6 +136,7 @@ impl Routes {
             idf: seen_in.into_iter().map(|(term, n)| (term, idf(n))).collect(),
             threshold: 0.35,
             fallback: Decision::OutOfDomain,
+            near: None,
         };
         prepared.routes = routes
             .into_iter()
@@ -167,6 +170,14 @@ impl Routes {
         self
     }
 
+    /// What happens to a question whose best score is below the threshold but at least this, unless the route that it comes
+    /// nearest to is out of domain: a question that is about this tenant, though not clearly of one kind. Default: none.
+    #[must_use]
+    pub fn with_near(mut self, score: f32, decision: Decision) -> Self {
+        self.near = Some((score, decision));
+        self
+    }
+
     /// The way of a question, given the route of the turn before.
     #[must_use]
     pub fn decide(&self, question: &str, last_route: Option<&str>) -> Decision {
@@ -175,7 +186,7 @@ impl Routes {
         let mut best: Option<(f32, &Prepared)> = None;
         for route in &self.routes {
             let score = route.score(&asked, &vector);
-            if score >= self.threshold && best.is_none_or(|(most, _)| score > most) {
+            if best.is_none_or(|(most, _)| score > most) {
                 best = Some((score, route));
             }
         }
@@ -184,9 +195,15 @@ impl Routes {
             let route = self.routes.iter().find(|route| &*route.intent == last)?;
             matches!(route.decision, Decision::Search { .. } | Decision::Tool { .. }).then_some(route)
         };
-        best.map(|(_, route)| route)
-            .or_else(follow_up)
-            .map_or_else(|| self.fallback.clone(), |route| route.decision.clone())
+        let clear = best.filter(|(score, _)| *score >= self.threshold).map(|(_, route)| route);
+        if let Some(route) = clear.or_else(follow_up) {
+            return route.decision.clone();
+        }
+        let near = best.filter(|(_, route)| route.decision != Decision::OutOfDomain).zip(self.near.as_ref());
+        match near {
+            Some(((score, _), (enough, decision))) if score >= *enough => decision.clone(),
+            _ => self.fallback.clone(),
+        }
     }
 
     /// The tf-idf vector of a text, of length 1.
@@ -342,6 +359,19 @@ mod tests {
         assert_eq!(intent(&routes.decide("còn buổi tối thì sao?", Some("unknown"))), "out_of_domain");
         let long = "who do you think will win the next world cup";
         assert_eq!(intent(&routes.decide(long, Some("course_search"))), "out_of_domain");
+    }
+
+    #[test]
+    fn a_question_that_comes_near_is_not_out_of_domain() {
+        let routes = centre().with_near(0.1, Decision::Search { intent: "near".into() });
+        for (question, expected) in [
+            ("How does it begin for a beginner?", "near"),
+            ("When does the course begin?", "course_search"),
+            ("Qui a gagné hier soir ?", "out_of_domain"),
+        ] {
+            assert_eq!(intent(&routes.decide(question, None)), expected, "{question}");
+        }
+        assert_eq!(intent(&centre().decide("How does it begin for a beginner?", None)), "out_of_domain");
     }
 
     #[tokio::test]
