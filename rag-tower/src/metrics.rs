@@ -10,6 +10,7 @@ use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histog
 use crate::answer::AbstainReason;
 use crate::ask::Channel;
 use crate::error::Stage;
+use crate::tenant::AuthFailure;
 use crate::trace::{Phase, Status};
 
 /// The label of a route or model that is not in the closed set.
@@ -180,6 +181,11 @@ pub fn describe() {
         "rag_provider_fallbacks_total",
         "Asks that went on to the next model provider because this one failed."
     );
+    describe_counter!(
+        "rag_auth_failures_total",
+        "Requests and logins refused for their credential, by kind."
+    );
+    describe_gauge!("rag_ws_connections", "Open WebSocket conversations.");
     describe_gauge!("rag_trace_queue_depth", "Trace rows that wait for the writer.");
     describe_gauge!("rag_trace_spooled", "Trace rows that wait on disk for the store.");
     describe_counter!("rag_trace_dropped_total", "Trace rows that are not kept.");
@@ -203,6 +209,10 @@ pub fn describe() {
     for scope in ["tenant", "key"] {
         counter!("rag_rate_limited_total", "scope" => scope).increment(0);
     }
+    for failure in AuthFailure::ALL {
+        counter!("rag_auth_failures_total", "kind" => failure.as_str()).increment(0);
+    }
+    gauge!("rag_ws_connections").set(0.0);
     for phase in Phase::ALL {
         counter!("rag_stream_aborts_total", "phase" => phase.as_str()).increment(0);
     }
