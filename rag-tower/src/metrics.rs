@@ -203,7 +203,7 @@ pub fn describe() {
     for result in ["hit", "miss", "bypass"] {
         counter!("rag_cache_requests_total", "cache" => "answer", "result" => result).increment(0);
     }
-    for layer in ["retrieve", "memory", "checkpoint"] {
+    for layer in ["retrieve", "memory", "index"] {
         counter!("rag_isolation_violations_total", "layer" => layer).increment(0);
     }
     for scope in ["tenant", "key"] {

@@ -151,7 +151,125 @@ impl<T> Grid<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    use futures_util::FutureExt;
+    use metrics::{Gauge, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+    use tower_layer::Layer;
+    use tower_service::Service;
+
+    use super::super::{TraceLayer, TraceSink};
     use super::*;
+    use crate::answer::{AbstainReason, Event};
+    use crate::error::ErrorKind;
+    use crate::scoped::Scoped;
+    use crate::stage::testing;
+    use crate::test_util::{Leaf, Step};
+
+    /// What was counted: a counter's value, or a histogram's number of records.
+    #[derive(Default)]
+    struct Seen(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+
+    struct Records(Arc<AtomicU64>);
+
+    impl HistogramFn for Records {
+        fn record(&self, _: f64) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Seen {
+        fn cell(&self, key: &Key) -> Arc<AtomicU64> {
+            let labels: Vec<_> =
+                key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            let name = format!("{} {}", key.name(), labels.join(" "));
+            Arc::clone(self.0.lock().unwrap().entry(name.trim().to_owned()).or_default())
+        }
+
+        fn value(&self, series: &str) -> Option<u64> {
+            self.0.lock().unwrap().get(series).map(|value| value.load(Ordering::SeqCst))
+        }
+    }
+
+    impl Recorder for Seen {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::from_arc(self.cell(key))
+        }
+
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::from_arc(self.cell(key))
+        }
+
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::from_arc(Arc::new(Records(self.cell(key))))
+        }
+    }
+
+    /// Runs one ask of that route through the layer; the consumer goes away after the head when it is not patient.
+    fn run(leaf: Leaf, route: &str, patient: bool) {
+        let (sink, _rows, _) = TraceSink::new(1);
+        let labels = Labels::new().with_routes(["search"]);
+        let ask = testing::ask("what?");
+        ask.trace().set_route(route);
+        drop(ask.trace().time(Stage::Embed));
+        let mut stack = TraceLayer::new(sink).with_labels(labels).layer(leaf);
+        let answer = stack.call(ask).now_or_never().unwrap().unwrap();
+        if patient {
+            let _events = answer.collect().now_or_never().unwrap();
+        }
+    }
+
+    #[test]
+    fn every_end_is_counted_under_closed_labels() {
+        let seen = Seen::default();
+        metrics::with_local_recorder(&seen, || {
+            run(Leaf::text("a"), "search", true);
+            run(Leaf::text("a"), "whatever a caller likes", true);
+            run(Leaf::text("a"), "search", false);
+            run(Leaf::streaming([Step::Fail(ErrorKind::Isolation)]), "search", true);
+            let abstained = Event::Finished(Finish::Abstained(AbstainReason::BelowThreshold));
+            run(Leaf::streaming([Step::Event(abstained)]), "search", true);
+        });
+        for (series, value) in [
+            ("rag_requests_total route=search status=SUCCESS channel=api", 1),
+            ("rag_requests_total route=other status=SUCCESS channel=api", 1),
+            ("rag_requests_total route=search status=CANCELLED channel=api", 1),
+            ("rag_requests_total route=search status=FAIL_CLOSED channel=api", 1),
+            ("rag_request_duration_seconds route=search status=SUCCESS", 1),
+            ("rag_time_to_first_token_seconds route=search status=SUCCESS", 1),
+            ("rag_stage_duration_seconds stage=embed", 5),
+            ("rag_overhead_seconds", 5),
+            ("rag_stream_aborts_total phase=before_first_token", 1),
+            ("rag_fail_closed_total reason=isolation", 1),
+            ("rag_abstain_total reason=below_threshold", 1),
+        ] {
+            assert_eq!(seen.value(series), Some(value), "{series} in {:?}", seen.0.lock().unwrap().keys());
+        }
+        assert_eq!(seen.value("rag_time_to_first_token_seconds route=search status=CANCELLED"), None);
+    }
+
+    #[test]
+    fn series_that_alerts_need_exist_before_anything_happens() {
+        let seen = Seen::default();
+        metrics::with_local_recorder(&seen, crate::metrics::describe);
+        for series in [
+            "rag_requests_total route=none status=ERROR channel=web_ws",
+            "rag_fail_closed_total reason=isolation",
+            "rag_isolation_violations_total layer=retrieve",
+            "rag_rate_limited_total scope=tenant",
+            "rag_stream_aborts_total phase=streaming",
+            "rag_trace_dropped_total",
+            "rag_trace_spooled",
+        ] {
+            assert_eq!(seen.value(series), Some(0), "{series}");
+        }
+    }
 
     #[test]
     fn parallel_and_nested_stages_count_once() {
