@@ -56,13 +56,11 @@ CREATE TABLE rag_tower.tenant_settings (
     updated_at  timestamptz NOT NULL DEFAULT now()
 );
 
--- The owner's logins. They belong to no tenant: the owner's role alone reaches them.
+-- The owner's live logins. They belong to no tenant: the owner's role alone reaches them.
 CREATE TABLE rag_tower.owner_sessions (
     jti         text        NOT NULL PRIMARY KEY,
-    username    text        NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
-    expires_at  timestamptz NOT NULL,
-    revoked_at  timestamptz
+    expires_at  timestamptz NOT NULL
 );
 
 ALTER TABLE rag_tower.tenants         ENABLE ROW LEVEL SECURITY;

@@ -14,6 +14,8 @@ pub mod data_dir;
 mod doctor;
 #[cfg(feature = "server")]
 mod failure;
+#[cfg(feature = "server")]
+pub mod owner_store;
 #[cfg(feature = "auth")]
 mod secret;
 #[cfg(feature = "server")]

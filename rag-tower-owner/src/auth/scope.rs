@@ -33,6 +33,11 @@ impl OwnerScope {
         Self { username, session }
     }
 
+    #[cfg(all(test, feature = "server"))]
+    pub(crate) fn for_test() -> Self {
+        Self::mint("owner".into(), "session".into())
+    }
+
     /// Who logged in.
     #[must_use]
     pub fn username(&self) -> &str {

@@ -70,8 +70,7 @@ impl OwnerTx {
     /// Opens a transaction as the owner.
     ///
     /// # Warning
-    /// Nothing here proves that the caller is the owner. Call it only behind a type that does; the workspace's lints
-    /// name it as disallowed, so each place that calls it says why it may.
+    /// Nothing here proves that the caller is the owner. Call it only behind a type that does.
     ///
     /// # Errors
     /// [`DatabaseError::Unavailable`] when no connection can be had in time.

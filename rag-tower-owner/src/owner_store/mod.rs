@@ -1,0 +1,40 @@
+//! What the owner of the platform reads: traces, figures, tickets and tenants, of one tenant or of all.
+//!
+//! Every method takes an [`OwnerScope`], which only a login gives. Lists are newest first and are continued with a
+//! [`Cursor`], or for a page in the middle with an offset. Telephone numbers and e-mail addresses are masked on their way
+//! out: what a method here returns may be shown.
+
+mod figures;
+mod handoffs;
+mod logs;
+mod page;
+mod sessions;
+mod tenants;
+
+use rag_tower::postgres::Database;
+
+pub use self::figures::Figures;
+pub use self::handoffs::{HandoffFilter, HandoffLine};
+pub use self::logs::{LogFilter, LogLine, TraceDetail};
+pub use self::page::{Cursor, List, Page};
+pub use self::sessions::PgOwnerSessions;
+pub use self::tenants::TenantLine;
+
+/// Reads as the owner.
+#[derive(Clone, Debug)]
+pub struct OwnerStore {
+    database: Database,
+}
+
+// === impl OwnerStore ===
+
+impl OwnerStore {
+    /// Reads from this database.
+    #[must_use]
+    pub fn new(database: &Database) -> Self {
+        Self { database: database.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests;
