@@ -16,7 +16,8 @@ use crate::text::{Form, each_term, fnv1a, fold, normalize};
 ///
 /// It is **not** a neural model: it knows no synonyms and no other language. What it adds to a search by words is
 /// tolerance, since a misspelt, inflected or unmarked word shares most of its pieces with the right one. Use a model
-/// for meaning; use this to start without one, in tests, and offline.
+/// for meaning; use this to start without one, in tests, and offline. Beside a search by words, give it the smaller
+/// weight (see [`Weighted`](crate::retrieve::Weighted)): fused with equal weights the two rank worse than words alone.
 ///
 /// Features are each word (normalised as in [`text`](crate::text)), its form without diacritics, and the runs of 3 to 5
 /// characters of that form between word borders. A feature that occurs `n` times weighs `1 + ln n`, times what its kind

@@ -7,8 +7,17 @@ use unicode_normalization::UnicodeNormalization;
 ///
 /// Case is folded as the lower case of the upper case of each character, which is Unicode's full folding but for the
 /// Turkish dotless ı (here it meets i) and a few archaic letters.
+///
+/// The zero-width non-joiner is removed with them, but for Arabic script, where it parts a word's pieces and is as often
+/// written as a space: there it becomes one.
 pub(crate) fn normalize(text: &str) -> String {
+    let mut before = ' ';
     text.nfkc()
+        .map(|c| {
+            let parts = c == '\u{200c}' && matches!(before, '\u{600}'..='\u{6ff}');
+            before = c;
+            if parts { ' ' } else { c }
+        })
         .filter(|&c| !is_ignorable(c))
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
@@ -98,7 +107,8 @@ mod tests {
             ("ho\u{323}c phi\u{301}", "HỌC PHÍ"),
             ("ﾀﾜｰ", "タワー"),
             ("كتاب", "کتاب"),
-            ("می\u{200c}شود", "میشود"),
+            ("می\u{200c}شود", "می شود"),
+            ("क्\u{200c}ष", "क्ष"),
             ("۱۲۳", "123"),
             ("१२३", "123"),
             ("ﬁn", "FIN"),
