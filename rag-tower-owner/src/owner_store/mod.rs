@@ -1,6 +1,6 @@
 //! What the owner of the platform reads: traces, figures, tickets and tenants, of one tenant or of all.
 //!
-//! Every method takes an [`OwnerScope`], which only a login gives. Lists are newest first and are continued with a
+//! Every method takes an [`OwnerScope`](crate::auth::OwnerScope), which only a login gives. Lists are newest first and are continued with a
 //! [`Cursor`], or for a page in the middle with an offset. Telephone numbers and e-mail addresses are masked on their way
 //! out: what a method here returns may be shown.
 
