@@ -1,15 +1,15 @@
 //! Real Postgres for tests: one private cluster for all test processes, one database for each test.
 //!
 //! The cluster lives in the temporary folder, under a name that follows from this checkout and user. Whoever comes
-//! first starts it. It ends half a minute after the last test process has; the next run starts it again where it was,
-//! and clears away the databases that tests of ended processes left.
+//! first starts it. It ends half a minute after the last test process has; the next run starts it again where it was.
+//! Databases are not dropped one by one, which costs a checkpoint each: once there are many and nobody else is using
+//! the cluster, it is made anew.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use rag_tower::postgres::{APP_LOGIN, Database, DatabaseOptions, bootstrap};
 use rag_tower_owner::cluster::{Cluster, ClusterOptions};
@@ -30,7 +30,9 @@ struct Shared {
 }
 
 static SHARED: OnceCell<Shared> = OnceCell::const_new();
-static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A cluster with more databases than this is made anew.
+const MANY: usize = 60;
 
 // === impl TestDatabase ===
 
@@ -47,7 +49,7 @@ impl TestDatabase {
     }
 
     async fn create(shared: &'static Shared, template: &str) -> Self {
-        let name = format!("t_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("t_{}", uuid::Uuid::now_v7().simple());
         let mut admin = connect(&shared.cluster.admin_url("postgres")).await;
         run(&mut admin, &format!("CREATE DATABASE {name} {template}")).await;
         Self { cluster: &shared.cluster, name }
@@ -116,13 +118,22 @@ async fn shared() -> &'static Shared {
 async fn start() -> Shared {
     let folder = folder();
     std::fs::create_dir_all(&folder).unwrap();
-    let user = File::create(folder.join("users")).unwrap();
-    let user = tokio::task::spawn_blocking(move || user.lock_shared().map(|()| user)).await.unwrap().unwrap();
     let options = ClusterOptions::new(&folder).throwaway().max_connections(300);
+    let user = File::create(folder.join("users")).unwrap();
+    if databases_in(&folder) > MANY && user.try_lock().is_ok() {
+        Cluster::share(&options).await.unwrap().stop().await.unwrap();
+        std::fs::remove_dir_all(folder.join("data")).unwrap();
+        user.unlock().unwrap();
+    }
+    let user = tokio::task::spawn_blocking(move || user.lock_shared().map(|()| user)).await.unwrap().unwrap();
     let cluster = Cluster::share(&options).await.unwrap();
     end_with_the_last_user(&folder);
     let template = template(&cluster).await;
     Shared { cluster, template, _user: user }
+}
+
+fn databases_in(folder: &Path) -> usize {
+    std::fs::read_dir(folder.join("data/base")).map_or(0, Iterator::count)
 }
 
 /// One folder per checkout and user.
@@ -152,33 +163,26 @@ fn end_with_the_last_user(folder: &Path) {
         .spawn();
 }
 
-/// The template database of this schema, made once; and room made for this run's databases.
+/// The template database of this schema, made once.
 async fn template(cluster: &Cluster) -> String {
     let name = format!("tpl_{:016x}", hash_of(migrations()));
     let mut admin = connect(&cluster.admin_url("postgres")).await;
     run(&mut admin, "SELECT pg_advisory_lock(1)").await;
-    let databases: Vec<String> =
-        sqlx::query_scalar("SELECT datname::text FROM pg_database").fetch_all(&mut admin).await.unwrap();
-    for left in databases.iter().filter(|database| is_left_over(database, &name)) {
-        run(&mut admin, &format!("DROP DATABASE IF EXISTS {left} WITH (FORCE)")).await;
-    }
-    if !databases.contains(&name) {
+    let made: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(&name)
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+    if !made {
+        // renamed when it is whole
         let fresh = format!("{name}_new");
+        run(&mut admin, &format!("DROP DATABASE IF EXISTS {fresh} WITH (FORCE)")).await;
         run(&mut admin, &format!("CREATE DATABASE {fresh} TEMPLATE template0")).await;
         bootstrap(&cluster.admin_url(&fresh), APP_LOGIN, Some(cluster.app_password())).await.unwrap();
         run(&mut admin, &format!("ALTER DATABASE {fresh} RENAME TO {name}")).await;
     }
     run(&mut admin, "SELECT pg_advisory_unlock(1)").await;
     name
-}
-
-/// A half-made or outdated template, or a test's database whose process has ended.
-fn is_left_over(database: &str, template: &str) -> bool {
-    if database.starts_with("tpl_") {
-        return database != template;
-    }
-    let process = database.strip_prefix("t_").and_then(|rest| rest.split('_').next());
-    process.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
 }
 
 /// What the schema is made from.
