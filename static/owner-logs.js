@@ -23,7 +23,7 @@ export function logsTable(items, open) {
       "tr",
       { class: "opens", on: { click: () => open(item.trace_id) } },
       cell(COLUMNS.time, moment(item.ts)),
-      cell(COLUMNS.tenant, h("bdi", {}, visible(item.tenant_slug ?? item.tenant_id))),
+      cell(COLUMNS.tenant, h("bdi", {}, visible(item.tenant ?? item.tenant_id))),
       cell(COLUMNS.question, opener(item, open)),
       cell(COLUMNS.route, routeName(item.route)),
       cell(COLUMNS.status, statusBadge(item.status)),

@@ -2,14 +2,20 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Config, SETTINGS};
-use crate::doctor;
+use crate::data_dir::DataDir;
 use crate::failure::Failure;
+use crate::secrets::Secrets;
+use crate::{ask, doctor, ingest, platform, serve, telemetry};
+
+/// How long what is left over may take at the end.
+const LEFTOVERS: Duration = Duration::from_secs(5);
 
 /// Retrieval-augmented generation for many tenants: the reference server of rag-tower.
 #[derive(Debug, Parser)]
@@ -29,14 +35,38 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the server (the default)
+    Serve,
+    /// Make or update the schema in Postgres
+    Migrate,
+    /// Add documents to a tenant: Markdown, text, HTML or JSON lines
+    Ingest {
+        /// A file, a directory, or - for stdin
+        source: PathBuf,
+        /// The tenant's slug or id
+        #[arg(long)]
+        tenant: String,
+    },
+    /// Ask one question and stream the answer
+    Ask {
+        /// The question
+        question: String,
+        /// The tenant's slug or id
+        #[arg(long)]
+        tenant: String,
+    },
     /// Check every setting and dependency, and say how to mend what is wrong
     Doctor,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  rag-tower-owner doctor            check settings and dependencies
-  rag-tower-owner --print-config    show the settings in force
+  rag-tower-owner                                       start everything, with two demo tenants
+  rag-tower-owner ask \"Which IELTS courses are there?\" --tenant language-centre
+  rag-tower-owner ingest ./handbook --tenant docs       add a folder of documents
+  rag-tower-owner doctor                                check settings and dependencies
+  rag-tower-owner --print-config                        show the settings in force
+  RAG_TOWER_ADDR=127.0.0.1:8081 rag-tower-owner         listen somewhere else
 ";
 
 /// Runs the program with the process's own arguments and environment: what `main` is made of.
@@ -75,8 +105,54 @@ impl Cli {
         if self.print_config {
             return print(&config.print()).map(|()| ExitCode::SUCCESS);
         }
-        print(&Cli::command().after_help(EXAMPLES).render_help().to_string()).map(|()| ExitCode::SUCCESS)
+        telemetry::logging(&config.log, config.log_json)?;
+        // one provider for every TLS client of the process; a second call finds it there
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::because("the runtime cannot be started", &error))?;
+        let done = runtime.block_on(async {
+            match self.command.unwrap_or(Command::Serve) {
+                Command::Serve => serve::serve(config).await,
+                Command::Migrate => print(&platform::migrate(&config).await?),
+                Command::Ingest { source, tenant } => ingest(&config, &source, &tenant).await,
+                Command::Ask { question, tenant } => ask(&config, &question, &tenant).await,
+                Command::Doctor => Ok(()),
+            }
+        });
+        // what still blocks a thread must not hold up the end
+        runtime.shutdown_timeout(LEFTOVERS);
+        done.map(|()| ExitCode::SUCCESS)
     }
+}
+
+/// Documents in, while no server runs on this data directory.
+async fn ingest(config: &Config, source: &Path, tenant: &str) -> Result<(), Failure> {
+    let data = DataDir::open(&config.data)?;
+    let _lock = data.lock("ingest")?;
+    let platform = platform::Platform::start(config, &data).await?;
+    let done = async {
+        platform.fill(config, &Secrets::load(config, &data)?).await?;
+        ingest::ingest(&platform, source, tenant).await
+    };
+    let done = done.await;
+    platform.stop(LEFTOVERS).await;
+    print(&done?)
+}
+
+/// One answer, while no server runs on this data directory.
+async fn ask(config: &Config, question: &str, tenant: &str) -> Result<(), Failure> {
+    let data = DataDir::open(&config.data)?;
+    let _lock = data.lock("ask")?;
+    let platform = platform::Platform::start(config, &data).await?;
+    let done = async {
+        platform.fill(config, &Secrets::load(config, &data)?).await?;
+        ask::ask(&platform, question, tenant).await
+    };
+    let done = done.await;
+    platform.stop(LEFTOVERS).await;
+    done
 }
 
 /// Writes a result to stdout; a reader that went away is no failure.

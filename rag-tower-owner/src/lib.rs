@@ -1,7 +1,15 @@
 //! The owner's side of rag-tower: owner authentication, the owner API, the console and the reference server.
 
+#[cfg(feature = "server")]
+mod api;
+#[cfg(feature = "server")]
+mod app;
+#[cfg(feature = "server")]
+mod ask;
 #[cfg(feature = "auth")]
 pub mod auth;
+#[cfg(feature = "server")]
+mod banner;
 #[cfg(feature = "server")]
 mod cli;
 #[cfg(feature = "server")]
@@ -11,15 +19,45 @@ pub mod config;
 #[cfg(feature = "server")]
 pub mod data_dir;
 #[cfg(feature = "server")]
+mod demo;
+#[cfg(feature = "server")]
 mod doctor;
 #[cfg(feature = "server")]
 mod failure;
 #[cfg(feature = "server")]
+mod http;
+#[cfg(feature = "server")]
+mod identity;
+#[cfg(feature = "server")]
+mod index;
+#[cfg(feature = "server")]
+mod ingest;
+#[cfg(feature = "server")]
+mod models;
+#[cfg(feature = "server")]
 pub mod owner_store;
+#[cfg(feature = "server")]
+mod platform;
+#[cfg(feature = "server")]
+mod progress;
+#[cfg(feature = "server")]
+mod registry;
+#[cfg(feature = "server")]
+pub mod routes;
 #[cfg(feature = "auth")]
 mod secret;
 #[cfg(feature = "server")]
+mod secrets;
+#[cfg(feature = "server")]
+mod serve;
+#[cfg(feature = "server")]
+mod stack;
+#[cfg(feature = "server")]
+mod telemetry;
+#[cfg(feature = "server")]
 pub mod tenant_data;
+#[cfg(feature = "server")]
+mod tooling;
 #[cfg(feature = "server")]
 pub mod tools;
 

@@ -1,0 +1,7 @@
+//! The handlers, one file for each group of routes.
+
+pub(crate) mod demo;
+pub(crate) mod feedback;
+pub(crate) mod health;
+pub(crate) mod owner;
+pub(crate) mod params;

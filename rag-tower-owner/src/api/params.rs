@@ -1,0 +1,88 @@
+//! What the owner's lists are filtered by: query parameters in, checked values out.
+
+use rag_tower::http::Problem;
+use time::macros::format_description;
+use time::{Date, Duration, OffsetDateTime};
+
+use crate::http::invalid;
+
+/// The rows of a page, unless asked otherwise.
+const LIMIT: u32 = 50;
+/// The most rows of a page.
+const MOST: u32 = 200;
+
+/// Which end of a range a date stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Since,
+    Until,
+}
+
+/// A moment: epoch seconds, or a date in UTC, which as an end stands for the end of its day. Empty is none.
+pub(crate) fn moment(end: End, text: Option<&str>) -> Result<Option<OffsetDateTime>, Problem> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let name = if end == End::Since { "since" } else { "until" };
+    let refused =
+        || invalid(format!("`{name}` cannot be used: expected a date such as 2026-01-31, or epoch seconds"));
+    let at = if let Ok(seconds) = text.parse::<i64>() {
+        // Postgres ends long before the library's own calendar does
+        let seconds =
+            Some(seconds).filter(|seconds| (0..=253_402_300_799).contains(seconds)).ok_or_else(refused)?;
+        OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| refused())?
+    } else {
+        let date = Date::parse(text, format_description!("[year]-[month]-[day]")).map_err(|_| refused())?;
+        let midnight = date.midnight().assume_utc();
+        match end {
+            End::Since => midnight,
+            End::Until => midnight.checked_add(Duration::DAY).ok_or_else(refused)?,
+        }
+    };
+    Ok(Some(at))
+}
+
+/// How many rows: 1 to 200, 50 when nothing is said.
+pub(crate) fn limit(text: Option<&str>) -> Result<u32, Problem> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(LIMIT) };
+    text.parse()
+        .ok()
+        .filter(|limit| (1..=MOST).contains(limit))
+        .ok_or_else(|| invalid(format!("`limit` cannot be used: expected a whole number from 1 to {MOST}")))
+}
+
+/// Where a page begins: 0 when nothing is said.
+pub(crate) fn offset(text: Option<&str>) -> Result<u64, Problem> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(0) };
+    text.parse::<u32>()
+        .map(u64::from)
+        .map_err(|_| invalid("`offset` cannot be used: expected a whole number from 0".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(end: End, text: &str) -> Option<i64> {
+        moment(end, Some(text)).ok().flatten().map(OffsetDateTime::unix_timestamp)
+    }
+
+    #[test]
+    fn a_date_covers_its_whole_day() {
+        assert_eq!(seconds(End::Since, "2026-01-31"), Some(1_769_817_600));
+        assert_eq!(seconds(End::Until, "2026-01-31"), Some(1_769_817_600 + 86_400));
+        assert_eq!(seconds(End::Until, "1769817600"), Some(1_769_817_600));
+        assert_eq!(moment(End::Since, Some(" ")).unwrap(), None);
+    }
+
+    #[test]
+    fn nonsense_says_what_was_expected() {
+        for text in ["yesterday", "2026-13-01", "2026-02-30", "-5", "99999999999999", "9999-12-31T00:00"] {
+            let problem = moment(End::Since, Some(text)).expect_err(text);
+            assert_eq!(problem.status(), http::StatusCode::BAD_REQUEST);
+        }
+        assert_eq!(limit(None).unwrap(), 50);
+        for text in ["0", "201", "-1", "many"] {
+            assert!(limit(Some(text)).is_err(), "{text}");
+        }
+        assert!(offset(Some("-1")).is_err());
+    }
+}

@@ -1,0 +1,151 @@
+//! The HTTP application: what it needs in, one router out, built from the route table.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Request};
+use axum::middleware::from_fn;
+use axum::routing::{MethodFilter, MethodRouter, on, on_service};
+use http::{HeaderMap, StatusCode};
+use rag_tower::http::{AskService, MemoryTickets, Origins, Problem, TicketService, WsAsks};
+use rag_tower::postgres::{Database, PgFeedback};
+use rag_tower::tenant::ResolveTenantLayer;
+use rag_tower::{BoxAskService, TenantAuthority};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::api;
+use crate::auth::{LoginService, LogoutService, OwnerAuth, OwnerAuthConfig, OwnerAuthLayer, OwnerPassword};
+use crate::config::Config;
+use crate::demo::Demo;
+use crate::failure::Failure;
+use crate::http::{Page, edge, page, panicked, static_file};
+use crate::identity::{DemoTokens, Resolver, identity};
+use crate::owner_store::{OwnerStore, PgOwnerSessions};
+use crate::platform::{Platform, failed};
+use crate::routes::{Auth, Endpoint, Method, ROUTES, Route};
+use crate::secrets::{OwnerSecret, Secrets};
+
+/// What handlers need.
+pub(crate) struct App {
+    pub(crate) asks: BoxAskService,
+    pub(crate) database: Database,
+    pub(crate) feedback: PgFeedback,
+    pub(crate) owner: OwnerStore,
+    owner_auth: OwnerAuth<PgOwnerSessions>,
+    pub(crate) demo: Option<Demo>,
+    pub(crate) demo_tokens: DemoTokens,
+    tenant: ResolveTenantLayer<Resolver>,
+    sockets: WsAsks<BoxAskService, Resolver, MemoryTickets>,
+    tickets: TicketService<MemoryTickets>,
+}
+
+/// The router: every route of the table, and nothing else.
+pub(crate) fn build(app: Arc<App>) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        // outside demo mode its routes are not there at all
+        if route.auth != Auth::Demo || app.demo.is_some() {
+            router = router.route(route.path, guarded(&app, route));
+        }
+    }
+    router
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such address") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_input", "this address takes another method")
+        })
+        // a panic becomes a problem, and is measured like any other answer
+        .layer(CatchPanicLayer::custom(panicked))
+        // id, bounded body, measurement, headers
+        .layer(from_fn(edge))
+        .with_state(app)
+}
+
+/// The route behind what its auth class asks for.
+fn guarded(app: &Arc<App>, route: Route) -> MethodRouter<Arc<App>> {
+    let endpoint = endpoint(app, route);
+    match route.auth {
+        // an upgrade resolves its credential by itself, at the upgrade and again for each ask
+        Auth::Public | Auth::Demo | Auth::Upgrade => endpoint,
+        Auth::Tenant => endpoint.layer(app.tenant.clone()),
+        Auth::Owner => endpoint.layer(OwnerAuthLayer::new(app.owner_auth.clone())),
+    }
+}
+
+fn endpoint(app: &Arc<App>, route: Route) -> MethodRouter<Arc<App>> {
+    let method = match route.method {
+        Method::Get => MethodFilter::GET,
+        Method::Post => MethodFilter::POST,
+    };
+    match route.endpoint {
+        Endpoint::ChatPage => on(method, |headers: HeaderMap| async move { page(Page::Chat, &headers) }),
+        Endpoint::OwnerPage => on(method, |headers: HeaderMap| async move { page(Page::Owner, &headers) }),
+        Endpoint::Static => {
+            on(
+                method,
+                |Path(file): Path<String>, headers: HeaderMap| async move { static_file(&file, &headers) },
+            )
+        }
+        Endpoint::Health => on(method, api::health::health),
+        Endpoint::Demo => on(method, api::demo::demo),
+        Endpoint::DemoToken => on(method, api::demo::token),
+        Endpoint::Query => on_service(method, AskService::new(app.asks.clone())),
+        Endpoint::WebSocket => {
+            let asks = app.sockets.clone();
+            on(method, move |request: Request| async move { asks.upgrade(request).await })
+        }
+        Endpoint::WebSocketTicket => on_service(method, app.tickets.clone()),
+        Endpoint::Feedback => on(method, api::feedback::feedback),
+        Endpoint::Login => on_service(method, LoginService::new(app.owner_auth.clone())),
+        Endpoint::Logout => on_service(method, LogoutService::new(app.owner_auth.clone())),
+        Endpoint::Metrics => on(method, api::owner::metrics),
+        Endpoint::Logs => on(method, api::owner::logs),
+        Endpoint::Log => on(method, api::owner::log),
+        Endpoint::Handoffs => on(method, api::owner::handoffs),
+        Endpoint::Tenants => on(method, api::owner::tenants),
+    }
+}
+
+// === impl App ===
+
+impl App {
+    /// Everything over what is up.
+    pub(crate) fn new(
+        config: &Config,
+        (secrets, owner): (&Secrets, &OwnerSecret),
+        platform: &Platform,
+        demo: Option<Demo>,
+    ) -> Result<Self, Failure> {
+        let (resolver, demo_tokens) =
+            identity(config, &platform.database, &secrets.jwt).map_err(failed("JWT_SECRET"))?;
+        let origins = Origins::parse(&config.frontend_origin).map_err(failed("FRONTEND_ORIGIN"))?;
+        let tickets = MemoryTickets::new();
+        let authority = TenantAuthority::new();
+        let settings = OwnerAuthConfig::new(
+            config.owner_username.clone(),
+            OwnerPassword::Hash(owner.hash.clone()),
+            secrets.jwt.clone(),
+        )
+        .with_lifetime(config.jwt_expire)
+        .with_origins(config.frontend_origin.iter().cloned());
+        let sessions = PgOwnerSessions::new(&platform.database);
+        let owner_auth = OwnerAuth::with_sessions(settings, sessions).map_err(failed("the owner's login"))?;
+        Ok(Self {
+            owner: OwnerStore::new(&platform.database),
+            owner_auth,
+            asks: platform.asks.clone(),
+            database: platform.database.clone(),
+            feedback: PgFeedback::new(&platform.database),
+            demo,
+            demo_tokens,
+            sockets: WsAsks::new(
+                platform.asks.clone(),
+                authority.clone(),
+                resolver.clone(),
+                tickets.clone(),
+                origins,
+            ),
+            tickets: TicketService::new(tickets).with_tenant_header(config.tenant_header.clone()),
+            tenant: ResolveTenantLayer::asserted(authority, resolver),
+        })
+    }
+}

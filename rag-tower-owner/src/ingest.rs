@@ -1,0 +1,137 @@
+//! `ingest`: files in, a tenant's documents out.
+
+use std::fmt::Write as _;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rag_tower::ingest::{Format, Ingest, MAX_FILE_BYTES};
+use tower::ServiceExt;
+
+use crate::failure::Failure;
+use crate::identity::tenant_named;
+use crate::platform::{Platform, scope_of};
+use crate::progress::Step;
+
+/// The endings of files that are taken from a directory.
+const ENDINGS: [&str; 7] = ["md", "markdown", "txt", "html", "htm", "jsonl", "ndjson"];
+/// Directories inside each other deeper than this are not looked into: a link to itself has no end.
+const DEPTH: usize = 16;
+
+/// Takes `source` (a file, a directory, or `-` for stdin) in as documents of the tenant, and says what it took.
+pub(crate) async fn ingest(platform: &Platform, source: &Path, tenant: &str) -> Result<String, Failure> {
+    let tenant = tenant_named(&platform.database, tenant).await.map_err(|error| {
+        Failure::usage(error.to_string()).mend(
+            "In demo mode there are `language-centre` and `docs`; give a tenant's slug or id with --tenant.",
+        )
+    })?;
+    let scope = scope_of(tenant);
+    let files = if source == Path::new("-") { vec![PathBuf::from("-")] } else { files(source)? };
+    if files.is_empty() {
+        return Err(Failure::usage(format!("{} holds nothing to take in", source.display()))
+            .mend("Markdown (.md), text (.txt), HTML (.html) and JSON lines (.jsonl) are taken."));
+    }
+    let step = Step::bar("Taking documents in", files.len() as u64);
+    let (mut documents, mut chunks, mut refused) = (0, 0, Vec::new());
+    for file in &files {
+        match take(platform, &scope, source, file).await {
+            Ok(taken) => {
+                documents += taken.documents.len();
+                chunks += taken.chunks;
+            }
+            Err(failure) => refused.push(failure.to_string()),
+        }
+        step.advance();
+    }
+    step.done();
+    if !refused.is_empty() {
+        let mut said = format!("{} of {} files were not taken in", refused.len(), files.len());
+        for refusal in refused {
+            let _ = write!(said, "\n  - {refusal}");
+        }
+        return Err(Failure::new(said).mend(format!("{documents} documents in {chunks} chunks were.")));
+    }
+    Ok(format!("{documents} documents in {chunks} chunks are searchable.\n"))
+}
+
+async fn take(
+    platform: &Platform,
+    scope: &rag_tower::TenantScope,
+    source: &Path,
+    file: &Path,
+) -> Result<rag_tower::ingest::Ingested, Failure> {
+    let shown = file.display().to_string();
+    let (name, bytes, format) = if file == Path::new("-") {
+        ("stdin.md".to_owned(), read_stdin()?, Some(Format::Markdown))
+    } else {
+        // the path inside the directory keeps files of the same name apart
+        let name = match file.strip_prefix(source) {
+            Ok(inside) if !inside.as_os_str().is_empty() => inside.to_string_lossy().into_owned(),
+            _ => file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned(),
+        };
+        let bytes = tokio::fs::read(file).await.map_err(|error| Failure::because(&shown, &error))?;
+        (name, bytes, None)
+    };
+    let mut request = Ingest::new(scope.clone(), name, bytes);
+    if let Some(format) = format {
+        request = request.with_format(format);
+    }
+    platform.ingestor.clone().oneshot(request).await.map_err(|error| Failure::because(&shown, &error))
+}
+
+fn read_stdin() -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .take(MAX_FILE_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::because("stdin cannot be read", &error))?;
+    Ok(bytes)
+}
+
+/// The file itself, or the files in the directory, in order of their names.
+fn files(source: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let refused = |path: &Path, error: &std::io::Error| {
+        Failure::because(format!("{} cannot be read", path.display()), error)
+    };
+    let kind = std::fs::metadata(source).map_err(|error| refused(source, &error))?;
+    if !kind.is_dir() {
+        return Ok(vec![source.to_path_buf()]);
+    }
+    let mut found = Vec::new();
+    let mut open = vec![(source.to_path_buf(), 0)];
+    while let Some((directory, depth)) = open.pop() {
+        for entry in std::fs::read_dir(&directory).map_err(|error| refused(&directory, &error))? {
+            let path = entry.map_err(|error| refused(&directory, &error))?.path();
+            let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or("");
+            if path.is_dir() {
+                if depth < DEPTH {
+                    open.push((path, depth + 1));
+                }
+            } else if ENDINGS.contains(&ending.to_ascii_lowercase().as_str()) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_gives_its_documents_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("b")).unwrap();
+        for name in ["z.md", "a.TXT", "b/c.html", "photo.png"] {
+            std::fs::write(dir.path().join(name), "x").unwrap();
+        }
+        let names: Vec<_> = files(dir.path())
+            .unwrap()
+            .iter()
+            .map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string())
+            .collect();
+        assert_eq!(names, ["a.TXT", "b/c.html", "z.md"]);
+        assert!(files(&dir.path().join("nothing")).is_err());
+    }
+}

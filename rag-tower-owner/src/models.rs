@@ -1,0 +1,99 @@
+//! What embeds and what answers: settings in, one service each out.
+
+use std::sync::Arc;
+
+use rag_tower::embed::LocalEmbedder;
+use rag_tower::generate::{Extractive, Fallback, RetryPolicy, retrying};
+use rag_tower::openai::{Endpoint, OpenAiEmbedder, OpenAiGenerator};
+use rag_tower::port::{EmbedKind, EmbedRequest, Embedding, GenerateRequest};
+use rag_tower::{AnswerStream, Error, ErrorKind, Stage, TenantScope, TraceHandle};
+use tower::ServiceExt;
+use tower::util::BoxCloneSyncService;
+
+use crate::config::{Config, Provider};
+
+/// Text to vectors.
+pub(crate) type BoxEmbedder = BoxCloneSyncService<EmbedRequest, Vec<Embedding>, Error>;
+/// Messages to an answer.
+pub(crate) type BoxGenerator = BoxCloneSyncService<GenerateRequest, AnswerStream, Error>;
+
+/// The name of answers that no model has written.
+const EXTRACTIVE: &str = "extractive";
+
+/// An embedder and what it makes.
+#[derive(Clone)]
+pub(crate) struct EmbeddingModel {
+    pub(crate) service: BoxEmbedder,
+    /// Tells indexes of different embedders apart.
+    pub(crate) name: Arc<str>,
+    pub(crate) dimensions: usize,
+}
+
+/// The embedder: a remote one when `EMBEDDING_MODEL` is set, else the local one.
+pub(crate) async fn embedder(config: &Config, scope: &TenantScope) -> Result<EmbeddingModel, Error> {
+    let Some(model) = &config.embedding_model else {
+        let local = LocalEmbedder::new();
+        return Ok(EmbeddingModel {
+            name: LocalEmbedder::NAME.into(),
+            dimensions: local.dimensions(),
+            service: BoxEmbedder::new(local),
+        });
+    };
+    let provider = config.providers.first().ok_or_else(|| {
+        Error::invalid(
+            Stage::Embed,
+            "EMBEDDING_MODEL is set, but no model server is: set OPENAI_BASE_URL or OPENAI_API_KEY",
+        )
+    })?;
+    let service = BoxEmbedder::new(OpenAiEmbedder::new(endpoint(provider)?, model.as_str()));
+    // the index needs to know how long a vector is, and nobody but the model can tell
+    let request = EmbedRequest {
+        scope: scope.clone(),
+        trace: TraceHandle::new(),
+        kind: EmbedKind::Query,
+        texts: vec!["dimensions".into()],
+    };
+    let vectors = service.clone().oneshot(request).await?;
+    let dimensions = vectors.first().map_or(0, |vector| vector.as_slice().len());
+    if dimensions == 0 {
+        return Err(Error::new(ErrorKind::ProviderInvalid, Stage::Embed));
+    }
+    Ok(EmbeddingModel { service, name: model.as_str().into(), dimensions })
+}
+
+/// The generator: each provider with retries, in order; extractive answers last, and alone when there is none.
+pub(crate) fn generator(config: &Config) -> Result<BoxGenerator, Error> {
+    let mut chain: Option<Fallback> = None;
+    for provider in &config.providers {
+        let endpoint = endpoint(provider)?;
+        let name = Arc::clone(endpoint.name());
+        let generator = OpenAiGenerator::new(endpoint, provider.model.as_str());
+        let generator = retrying(generator, RetryPolicy::new(Arc::clone(&name)));
+        chain = Some(match chain {
+            None => Fallback::new(name, generator),
+            Some(chain) => chain.or(name, generator),
+        });
+    }
+    Ok(match chain {
+        None => BoxGenerator::new(Extractive::new()),
+        Some(chain) => BoxGenerator::new(chain.or_last_resort(EXTRACTIVE, Extractive::new())),
+    })
+}
+
+/// The models that may be metric labels.
+pub(crate) fn model_names(config: &Config) -> Vec<String> {
+    let mut names: Vec<String> = config.providers.iter().map(|provider| provider.model.clone()).collect();
+    names.push(EXTRACTIVE.into());
+    names
+}
+
+fn endpoint(provider: &Provider) -> Result<Endpoint, Error> {
+    let mut builder = Endpoint::builder(provider.base_url.as_str());
+    if let Some(key) = &provider.api_key {
+        builder = builder.with_key(key.expose());
+    }
+    if let Some(name) = &provider.name {
+        builder = builder.with_name(name.as_str());
+    }
+    builder.build()
+}

@@ -1,0 +1,299 @@
+//! What every command stands on: the database, the vector index, the models, and the stack over them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rag_tower::ingest::{Chunker, Ingestor};
+use rag_tower::metrics::Labels;
+use rag_tower::port::VectorStore;
+use rag_tower::postgres::{
+    APP_LOGIN, Behind, Database, DatabaseError, DatabaseOptions, PgDocuments, PgMemoryStore, PgTraceStore,
+    bootstrap,
+};
+use rag_tower::tenant::{Grant, TenantAuthority, TenantId};
+use rag_tower::trace::{Spool, TraceWriter, WriterConfig, spawn_writer};
+use rag_tower::{BoxAskService, Error, TenantScope};
+
+use crate::cluster::{Cluster, ClusterOptions};
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::demo::{self, Demo};
+use crate::failure::Failure;
+use crate::index::Index;
+use crate::models::{self, BoxEmbedder};
+use crate::progress::Step;
+use crate::registry;
+use crate::secrets::Secrets;
+use crate::stack::{self, Parts};
+use crate::tenant_data::InMemoryBook;
+use crate::tooling;
+
+/// The database of the private cluster.
+const DATABASE: &str = "postgres";
+/// The most that waits on disk for Postgres, in bytes: about a million rows.
+const SPOOL: u64 = 2 * 1024 * 1024 * 1024;
+/// Documents that are looked up at once while an index is mended.
+const MEND_BATCH: u32 = 64;
+
+/// Everything that is up.
+pub(crate) struct Platform {
+    cluster: Option<Cluster>,
+    writer: TraceWriter,
+    pub(crate) database: Database,
+    pub(crate) documents: Arc<PgDocuments>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) ingestor: Ingestor<BoxEmbedder, PgDocuments, Index>,
+    pub(crate) book: InMemoryBook,
+    pub(crate) asks: BoxAskService,
+    /// Tells apart what documents were cut and embedded with.
+    pub(crate) recipe: String,
+    pub(crate) data: DataDir,
+}
+
+// === impl Platform ===
+
+impl Platform {
+    /// Brings everything up, with progress on long steps. The caller holds the data directory's lock.
+    pub(crate) async fn start(config: &Config, data: &DataDir) -> Result<Self, Failure> {
+        let (cluster, database) = open_database(config, data).await?;
+        let documents = Arc::new(PgDocuments::new(&database));
+        let embedder = models::embedder(config, &scope_of(TenantId::named("rag-tower")))
+            .await
+            .map_err(failed("the embedding model"))?;
+        let index = Arc::new(Index::open(config, data, &embedder).await.map_err(failed("the vector index"))?);
+        let chunker = Chunker::new().with_size(config.chunk_token_size).with_overlap(config.chunk_overlap);
+        let ingestor = Ingestor::new(embedder.service.clone(), Arc::clone(&documents), Arc::clone(&index))
+            .with_chunker(chunker);
+
+        let spool = Spool::open(data.spool(), SPOOL).map_err(|error| {
+            Failure::because(format!("{} cannot be used", data.spool().display()), &error)
+        })?;
+        let (traces, writer) =
+            spawn_writer(PgTraceStore::new(&database), WriterConfig::default().spool(spool));
+        let book = InMemoryBook::new();
+        let labels = Labels::new()
+            .with_routes([
+                "search",
+                "course_search",
+                "docs_search",
+                "tuition_calculator",
+                "comparison",
+                "create_ticket",
+                "out_of_domain",
+            ])
+            .with_models(models::model_names(config));
+        labels.touch();
+        let recipe = format!("{}/{}/{}", embedder.name, config.chunk_token_size, config.chunk_overlap);
+        let parts = Parts {
+            traces,
+            labels,
+            memory: Arc::new(PgMemoryStore::new(&database)),
+            documents: Arc::clone(&documents),
+            index: Arc::clone(&index),
+            embedder: embedder.service,
+            generator: models::generator(config).map_err(failed("the model"))?,
+            book: book.clone(),
+            tools: tooling::tools(&book, &database),
+            epoch: format!("{}/{recipe}", models::model_names(config).join("+")).into(),
+        };
+        let asks = stack::stack(config, parts);
+        Ok(Self {
+            cluster,
+            writer,
+            database,
+            documents,
+            index,
+            ingestor,
+            book,
+            asks,
+            recipe,
+            data: data.clone(),
+        })
+    }
+
+    /// The demo tenants in demo mode, and a vector index that is up to date.
+    pub(crate) async fn fill(&self, config: &Config, secrets: &Secrets) -> Result<Option<Demo>, Failure> {
+        if self.index.is_new() {
+            // before anything is written to it: afterwards it would be forgotten too
+            for tenant in self.documents.tenants().await.map_err(refused)? {
+                self.documents.forget_index(&scope_of(tenant)).await.map_err(refused)?;
+            }
+        }
+        let demo = if config.demo() {
+            Some(demo::load(self, secrets).await?)
+        } else {
+            registry::revoke_demo_keys(&self.database).await?;
+            None
+        };
+        self.heal().await?;
+        Ok(demo)
+    }
+
+    /// Makes the vector index say what Postgres says: after a crash, a lost index, or another embedder.
+    async fn heal(&self) -> Result<(), Failure> {
+        for tenant in self.documents.tenants().await.map_err(refused)? {
+            let scope = scope_of(tenant);
+            let kept = self.documents.count_chunks(&scope).await.map_err(refused)?;
+            let indexed = self.index.count(&scope).await.map_err(failed("the vector index"))?;
+            if kept != indexed {
+                self.documents.forget_index(&scope).await.map_err(refused)?;
+            }
+        }
+        let behind = self.documents.tenants_behind().await.map_err(refused)?;
+        if behind.is_empty() {
+            return Ok(());
+        }
+        let step = Step::spinner("Bringing the vector index up to date");
+        for tenant in behind {
+            self.heal_tenant(&scope_of(tenant)).await?;
+        }
+        step.done();
+        Ok(())
+    }
+
+    async fn heal_tenant(&self, scope: &TenantScope) -> Result<(), Failure> {
+        loop {
+            let behind = self.documents.behind(scope, MEND_BATCH).await.map_err(refused)?;
+            if behind.is_empty() {
+                return Ok(());
+            }
+            for document in behind {
+                match document {
+                    Behind::Put(document) => {
+                        let chunks = self.documents.chunks_of(scope, document.id).await.map_err(refused)?;
+                        self.ingestor.reindex(scope, &document, &chunks).await
+                    }
+                    Behind::Delete(document) => self.ingestor.remove(scope, document).await.map(drop),
+                }
+                .map_err(failed("the vector index"))?;
+            }
+        }
+    }
+
+    /// Everything down, in order; what goes wrong on the way is logged and does not stop the rest.
+    pub(crate) async fn stop(self, grace: Duration) {
+        let stats = self.writer.shutdown(grace).await;
+        if stats.lost > 0 {
+            tracing::error!(lost = stats.lost, "trace rows were lost");
+        }
+        if let Err(error) = self.index.close().await {
+            tracing::error!(%error, "the vector index could not be flushed; the next start mends it");
+        }
+        self.database.close().await;
+        if let Some(cluster) = self.cluster
+            && let Err(error) = cluster.stop().await
+        {
+            tracing::error!(%error, "Postgres did not stop; the next start ends it");
+        }
+    }
+}
+
+/// The scope of a whole tenant, for what the operator does on this machine.
+pub(crate) fn scope_of(tenant: TenantId) -> TenantScope {
+    TenantAuthority::new().grant(Grant::new(tenant).with_subject("operator"))
+}
+
+/// A failure of something with a name.
+pub(crate) fn failed(what: &'static str) -> impl Fn(Error) -> Failure {
+    move |error| Failure::because(format!("{what} cannot be used"), &error)
+}
+
+/// A failure of the database.
+pub(crate) fn refused(error: DatabaseError) -> Failure {
+    Failure::because("the database cannot be used", &error)
+}
+
+/// `DATABASE_URL`, or the private cluster with its schema up to date.
+async fn open_database(config: &Config, data: &DataDir) -> Result<(Option<Cluster>, Database), Failure> {
+    let Some(url) = &config.database_url else {
+        let step = Step::spinner("Starting Postgres");
+        let cluster = Cluster::start(&ClusterOptions::new(data.postgres()))
+            .await
+            .map_err(|error| Failure::because("the private Postgres cannot be started", &error))?;
+        step.done();
+        let step = Step::spinner("Migrating the schema");
+        bootstrap(&cluster.admin_url(DATABASE), APP_LOGIN, Some(cluster.app_password()))
+            .await
+            .map_err(refused)?;
+        let database =
+            Database::connect(&DatabaseOptions::new(cluster.app_url(DATABASE))).await.map_err(refused)?;
+        step.done();
+        return Ok((Some(cluster), database));
+    };
+    let step = Step::spinner("Connecting to Postgres");
+    let database = Database::connect(&DatabaseOptions::new(url.expose())).await.map_err(|error| {
+        refused(error).mend(
+            "Check DATABASE_URL. A new database needs its schema: run `rag-tower-owner migrate` once, with \
+             DATABASE_ADMIN_URL naming a login that may make roles and tables.",
+        )
+    })?;
+    step.done();
+    Ok((None, database))
+}
+
+/// `migrate`: the schema in the database of `DATABASE_URL`, made as `DATABASE_ADMIN_URL`; without either, in the private
+/// cluster.
+pub(crate) async fn migrate(config: &Config) -> Result<String, Failure> {
+    let Some(url) = &config.database_url else {
+        let data = DataDir::open(&config.data)?;
+        let _lock = data.lock("migrate")?;
+        let (cluster, database) = open_database(config, &data).await?;
+        database.close().await;
+        if let Some(cluster) = cluster {
+            cluster.stop().await.map_err(|error| Failure::because("Postgres did not stop", &error))?;
+        }
+        return Ok("The schema of the private Postgres is up to date.\n".into());
+    };
+    let admin = config.database_admin_url.as_ref().ok_or_else(|| {
+        Failure::usage("DATABASE_ADMIN_URL is not set").mend(
+            "`migrate` needs a login that may make roles and tables, which the server's own login must not be:\n  \
+             DATABASE_ADMIN_URL=postgres://postgres:…@host/database rag-tower-owner migrate",
+        )
+    })?;
+    let (login, password) = login_of(url.expose());
+    bootstrap(admin.expose(), &login, password.as_deref()).await.map_err(refused)?;
+    Ok(format!("The schema is up to date, and the login {login} may use it.\n"))
+}
+
+/// User and password of a connection string.
+fn login_of(url: &str) -> (String, Option<String>) {
+    let authority = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = authority.split(['/', '?']).next().unwrap_or("");
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    let (user, password) = match user.split_once(':') {
+        Some((user, password)) => (user, Some(percent_decoded(password))),
+        None => (user, None),
+    };
+    (if user.is_empty() { APP_LOGIN.to_owned() } else { percent_decoded(user) }, password)
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.filter(|_| *first == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::login_of;
+
+    #[test]
+    fn a_connection_string_gives_its_login() {
+        let (user, password) = login_of("postgres://rag%2Dapp:p%40ss@db:5432/rag?sslmode=require");
+        assert_eq!((user.as_str(), password.as_deref()), ("rag-app", Some("p@ss")));
+        assert_eq!(login_of("postgres://db/rag").0, "rag_app");
+    }
+}

@@ -1,0 +1,152 @@
+//! The one route table. The router is built from it, and so are the tests: a route that is not here does not exist.
+
+/// One route.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{name}` for a parameter.
+    pub path: &'static str,
+    /// Who may call it.
+    pub auth: Auth,
+    /// What keeps tenants apart behind it.
+    pub isolation: Isolation,
+    pub(crate) endpoint: Endpoint,
+}
+
+/// The methods in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Changes or asks something.
+    Post,
+}
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Auth {
+    /// Anybody: there is nothing of a tenant behind it.
+    Public,
+    /// Anybody on this machine, in demo mode only; otherwise it is not there.
+    Demo,
+    /// A tenant's credential.
+    Tenant,
+    /// A tenant's credential or a ticket, both checked at the upgrade.
+    Upgrade,
+    /// The owner.
+    Owner,
+}
+
+/// What keeps tenants apart behind a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// Nothing of a tenant is read or written.
+    NoTenantData,
+    /// Everything goes through the scope of the credential.
+    Scope,
+    /// The demo tenants' names, which are public, and tokens for them.
+    DemoTenants,
+    /// The owner sees every tenant.
+    Owner,
+}
+
+/// What runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    ChatPage,
+    OwnerPage,
+    Static,
+    Health,
+    Demo,
+    DemoToken,
+    Query,
+    WebSocket,
+    WebSocketTicket,
+    Feedback,
+    Login,
+    Logout,
+    Metrics,
+    Logs,
+    Log,
+    Handoffs,
+    Tenants,
+}
+
+use Auth::{Demo, Public, Tenant, Upgrade};
+use Isolation::{DemoTenants, NoTenantData, Scope};
+use Method::{Get, Post};
+
+/// Every route of the server.
+pub const ROUTES: [Route; 17] = [
+    route(Get, "/", Public, NoTenantData, Endpoint::ChatPage),
+    route(Get, "/owner", Public, NoTenantData, Endpoint::OwnerPage),
+    route(Get, "/static/{*file}", Public, NoTenantData, Endpoint::Static),
+    route(Get, "/healthz", Public, NoTenantData, Endpoint::Health),
+    route(Get, "/demo", Demo, DemoTenants, Endpoint::Demo),
+    route(Post, "/demo/token", Demo, DemoTenants, Endpoint::DemoToken),
+    route(Post, "/query", Tenant, Scope, Endpoint::Query),
+    route(Get, "/ws/query", Upgrade, Scope, Endpoint::WebSocket),
+    route(Post, "/ws/ticket", Tenant, Scope, Endpoint::WebSocketTicket),
+    route(Post, "/feedback", Tenant, Scope, Endpoint::Feedback),
+    route(Post, "/owner/auth/login", Public, NoTenantData, Endpoint::Login),
+    route(Post, "/owner/auth/logout", Public, NoTenantData, Endpoint::Logout),
+    route(Get, "/owner/api/metrics", Auth::Owner, Isolation::Owner, Endpoint::Metrics),
+    route(Get, "/owner/api/logs", Auth::Owner, Isolation::Owner, Endpoint::Logs),
+    route(Get, "/owner/api/logs/{trace_id}", Auth::Owner, Isolation::Owner, Endpoint::Log),
+    route(Get, "/owner/api/handoffs", Auth::Owner, Isolation::Owner, Endpoint::Handoffs),
+    route(Get, "/owner/api/tenants", Auth::Owner, Isolation::Owner, Endpoint::Tenants),
+];
+
+const fn route(
+    method: Method,
+    path: &'static str,
+    auth: Auth,
+    isolation: Isolation,
+    endpoint: Endpoint,
+) -> Route {
+    Route { method, path, auth, isolation, endpoint }
+}
+
+// === impl Method ===
+
+impl Method {
+    /// The method's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_touches_tenants_asks_for_a_credential() {
+        for route in ROUTES {
+            let fits = match route.isolation {
+                NoTenantData => route.auth == Public,
+                DemoTenants => route.auth == Demo,
+                Scope => matches!(route.auth, Tenant | Upgrade),
+                Isolation::Owner => route.auth == Auth::Owner,
+            };
+            assert!(fits, "{} {}", route.method.as_str(), route.path);
+        }
+    }
+
+    #[test]
+    fn no_route_is_there_twice() {
+        for (n, route) in ROUTES.iter().enumerate() {
+            let twice =
+                ROUTES[..n].iter().any(|other| (other.method, other.path) == (route.method, route.path));
+            assert!(!twice, "{}", route.path);
+        }
+    }
+}

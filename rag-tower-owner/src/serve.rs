@@ -1,0 +1,175 @@
+//! `serve`: everything up, in order; then everything down, in order.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use http::StatusCode;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::app::{self, App};
+use crate::banner::Banner;
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::failure::Failure;
+use crate::platform::Platform;
+use crate::secrets::{OwnerSecret, Secrets};
+use crate::telemetry;
+
+/// How long answers in flight may go on after the first signal.
+const DRAIN: Duration = Duration::from_secs(20);
+/// How long the trace writer may take after that.
+const WRITER_GRACE: Duration = Duration::from_secs(5);
+
+/// Runs the server until a signal stops it.
+///
+/// Down, after the first SIGINT or SIGTERM: stop accepting; let answers in flight end, for at most 20 s; deliver what the
+/// trace writer holds; flush the vector index; close the database; stop the private cluster. A second signal skips to
+/// the end.
+pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
+    let began = Instant::now();
+    let metrics = telemetry::metrics()?;
+    let data = DataDir::open(&config.data)?;
+    let lock = data.lock("serve")?;
+    let secrets = Secrets::load(&config, &data)?;
+    let owner = OwnerSecret::load(&config, &data)?;
+    // taken before anything slow is started
+    let listener = bind("RAG_TOWER_ADDR", config.addr).await?;
+    let metrics_listener = bind("RAG_TOWER_METRICS_ADDR", config.metrics_addr).await?;
+    let addresses = (address(&listener, config.addr), address(&metrics_listener, config.metrics_addr));
+
+    let (stop, stopping) = watch::channel(false);
+    let ready = Arc::new(AtomicBool::new(false));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(telemetry::upkeep(metrics.clone()));
+    tasks.spawn(serve_metrics(metrics_listener, metrics, Arc::clone(&ready)));
+
+    let mut signals = Signals::new()?;
+    let up = async {
+        let platform = Platform::start(&config, &data).await?;
+        let demo = platform.fill(&config, &secrets).await?;
+        let app = App::new(&config, (&secrets, &owner), &platform, demo)?;
+        Ok::<_, Failure>((platform, app))
+    };
+    let (platform, app) = tokio::select! {
+        up = up => up?,
+        () = signals.next() => return Ok(()),
+    };
+
+    let banner = Banner::new(&config, (&secrets, &owner), addresses, app.demo.as_ref(), began.elapsed());
+    let router = app::build(Arc::new(app));
+    let server =
+        axum::serve(listener.tap_io(no_delay), router.into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(told(stopping));
+    let mut server = pin!(async { server.await });
+    banner.print()?;
+    ready.store(true, Ordering::Release);
+
+    let ended = tokio::select! {
+        ended = &mut server => Some(ended),
+        () = signals.next() => None,
+    };
+    ready.store(false, Ordering::Release);
+    if let Some(ended) = ended {
+        return ended.map_err(|error| Failure::because("the server stopped", &error));
+    }
+    tracing::info!("stopping: answers in flight may end; a second signal stops at once");
+    let down = async {
+        let _ = stop.send(true);
+        if tokio::time::timeout(DRAIN, server).await.is_err() {
+            tracing::warn!("some answers were still in flight after {DRAIN:?}");
+        }
+        platform.stop(WRITER_GRACE).await;
+    };
+    tokio::select! {
+        () = down => {}
+        () = signals.next() => tracing::warn!("stopped at once"),
+    }
+    tasks.shutdown().await;
+    drop(lock);
+    Ok(())
+}
+
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+// === impl Signals ===
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::because("signals cannot be received", &error));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+async fn bind(name: &str, addr: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(addr).await.map_err(|error| {
+        let port = addr.port().checked_add(1).unwrap_or(0);
+        let other = SocketAddr::new(addr.ip(), port);
+        let mend = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                format!("Another program has it. Stop that one, or choose another address: {name}={other}")
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                format!("Ports below 1024 need more rights. Choose another address: {name}=127.0.0.1:8080")
+            }
+            _ => format!("Set {name} to an address of this machine."),
+        };
+        Failure::because(format!("{addr} cannot be listened on"), &error).mend(mend)
+    })
+}
+
+/// Port 0 asks the system for a free one: this is which.
+fn address(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(asked)
+}
+
+/// Pieces of an answer go out at once, each.
+fn no_delay(stream: &mut tokio::net::TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY cannot be set");
+    }
+}
+
+async fn told(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// `/metrics`, `/livez` and `/readyz`, and nothing else.
+async fn serve_metrics(listener: TcpListener, metrics: PrometheusHandle, ready: Arc<AtomicBool>) {
+    let exposition = [(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let readiness = move || {
+        let ready = ready.load(Ordering::Acquire);
+        async move {
+            if ready { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+        }
+    };
+    let router = Router::new()
+        .route("/metrics", get(move || async move { (exposition, metrics.render()) }))
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(readiness));
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "the metrics listener stopped");
+    }
+}

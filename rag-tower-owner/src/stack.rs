@@ -1,0 +1,101 @@
+//! THE stack, in request order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rag_tower::admission::AdmissionLayer;
+use rag_tower::cache::{AnswerCache, CacheLayer, CacheOptions};
+use rag_tower::deadline::DeadlineLayer;
+use rag_tower::memory::MemoryLayer;
+use rag_tower::metrics::Labels;
+use rag_tower::postgres::{PgDocuments, PgMemoryStore};
+use rag_tower::quota::{MemoryRateLimits, Quota, RateLimitLayer};
+use rag_tower::rescue::RescueLayer;
+use rag_tower::retrieve::{DenseSource, Hybrid, SparseSource};
+use rag_tower::route::{KeywordClassifier, RouteLayer};
+use rag_tower::stage::{
+    ConfidenceLayer, EmbedLayer, Generate, LexicalRerank, PromptLayer, RerankLayer, RetrieveLayer,
+};
+use rag_tower::trace::{TraceLayer, TraceSink};
+use rag_tower::{BoxAskService, Pipeline};
+use tower::ServiceBuilder;
+
+use crate::config::Config;
+use crate::index::Index;
+use crate::models::{BoxEmbedder, BoxGenerator};
+use crate::tenant_data::InMemoryBook;
+
+/// Asks answered at once, of all tenants together and of one: a tenant can take a quarter of the server.
+const IN_FLIGHT: (usize, usize) = (256, 64);
+/// How long a source may take before the answer is made from the others.
+const SOURCE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The share of a question's weighty words that the best passage must hold; below it nothing is answered.
+const FLOOR: f32 = 0.3;
+/// Keys that the rate limiter remembers.
+const RATE_KEYS: usize = 100_000;
+
+/// What the stack is made of.
+pub(crate) struct Parts {
+    pub(crate) traces: TraceSink,
+    pub(crate) labels: Labels,
+    pub(crate) memory: Arc<PgMemoryStore>,
+    pub(crate) documents: Arc<PgDocuments>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) embedder: BoxEmbedder,
+    pub(crate) generator: BoxGenerator,
+    pub(crate) book: InMemoryBook,
+    /// Names what answers are made with; a kept answer of another epoch is not given again.
+    pub(crate) epoch: Arc<str>,
+    pub(crate) tools: Vec<(&'static str, BoxAskService)>,
+}
+
+/// Assembles the stack. What is written first sees an ask first.
+pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
+    let Parts { traces, labels, memory, documents, index, embedder, generator, book, tools, epoch } = parts;
+    let quota = Quota::per_minute(config.rate_limit_per_minute);
+    let dense = DenseSource::new(Arc::clone(&index), Arc::clone(&documents));
+    let sparse = SparseSource::new(index, Arc::clone(&documents), documents);
+
+    let search = Pipeline::new()
+        // the question's vector
+        .embed(EmbedLayer::new(embedder))
+        // by meaning and by words at once, fused by rank; one of the two may be down
+        .retrieve(
+            RetrieveLayer::new(Hybrid::new(dense, sparse).with_timeout(SOURCE_TIMEOUT))
+                .with_limit(4 * config.top_k),
+        )
+        // the question's own words decide among them
+        .rerank(RerankLayer::new(LexicalRerank).with_keep(config.top_k))
+        // "I don't know" rather than an answer from passages that do not fit
+        .confidence(ConfidenceLayer::new(FLOOR))
+        // numbered passages, within the budget
+        .prompt(PromptLayer::default().with_max_context_tokens(config.max_context_tokens as u64))
+        // the model, or the best sentences
+        .service(Generate::new(generator));
+
+    let route =
+        tools.into_iter().fold(RouteLayer::new(KeywordClassifier::new(book)), |route, (name, tool)| {
+            route.with_tool(name, tool)
+        });
+
+    BoxAskService::new(
+        ServiceBuilder::new()
+            // one row per ask, refusals by the layers below included
+            .layer(TraceLayer::new(traces).with_labels(labels))
+            // errors that must fail closed become an answer that shows nothing
+            .layer(RescueLayer::new())
+            // asks a minute of a tenant and of a key
+            .layer(RateLimitLayer::new(MemoryRateLimits::new(RATE_KEYS)).per_tenant(quota).per_key(quota))
+            // asks at once; a permit is held until the answer has ended
+            .layer(AdmissionLayer::new(IN_FLIGHT.0).per_tenant(IN_FLIGHT.1))
+            // time to the first event, between events, and in all
+            .layer(DeadlineLayer::new())
+            // what was said before in this conversation
+            .layer(MemoryLayer::new(memory))
+            // the same question of the same tenant again
+            .layer(CacheLayer::new(AnswerCache::new(CacheOptions::default()), move |_| Arc::clone(&epoch)))
+            // search, a tool, a person, or "that is not what I am for"
+            .layer(route)
+            .service(search),
+    )
+}
