@@ -43,6 +43,11 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     let lock = data.lock("serve")?;
     let secrets = Secrets::load(&config, &data)?;
     let owner = OwnerSecret::load(&config, &data)?;
+    if config.redis_url.is_some() {
+        tracing::warn!(
+            "REDIS_URL is set, but limits, tickets and caches are kept in memory: run one replica"
+        );
+    }
     // taken before anything slow is started
     let listener = bind("RAG_TOWER_ADDR", config.addr).await?;
     let metrics_listener = bind("RAG_TOWER_METRICS_ADDR", config.metrics_addr).await?;

@@ -50,6 +50,7 @@ fn findings(config: &Result<Config, ConfigError>) -> Vec<Finding> {
         }
     };
     let mut found = vec![settings(config), mode(config), models(config), data(config)];
+    found.extend(stores(config));
     found.push(listener("server", "RAG_TOWER_ADDR", config.addr));
     found.push(listener("metrics", "RAG_TOWER_METRICS_ADDR", config.metrics_addr));
     found
@@ -83,6 +84,22 @@ fn models(config: &Config) -> Finding {
         .map(|provider| format!("{} at {}", provider.model, provider.base_url))
         .collect();
     good("model", names.join(", then "))
+}
+
+/// What is kept where, as far as settings say.
+fn stores(config: &Config) -> Vec<Finding> {
+    let postgres = match config.database_url {
+        Some(_) => good("postgres", "the one of DATABASE_URL"),
+        None => good("postgres", "a private one in the data directory"),
+    };
+    let vectors = match config.qdrant_url {
+        Some(_) => good("vectors", "the Qdrant server of QDRANT_URL"),
+        None => good("vectors", "the engine in this process, in the data directory"),
+    };
+    let redis = config.redis_url.as_ref().map(|_| {
+        note("redis", "limits, tickets and caches are kept in memory\nUnset REDIS_URL, and run one replica.")
+    });
+    [postgres, vectors].into_iter().chain(redis).collect()
 }
 
 fn data(config: &Config) -> Finding {
