@@ -149,3 +149,58 @@ impl App {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use http::Request;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::data_dir::DataDir;
+
+    /// Every route of the table is in the router, and lets nobody in whom the table does not.
+    #[tokio::test]
+    async fn every_route_asks_for_what_the_table_says() {
+        let open = std::fs::Permissions::from_mode(0o711);
+        let folder = tempfile::Builder::new().permissions(open).tempdir().unwrap();
+        let data = DataDir::open(folder.path()).unwrap();
+        let environment = [("RAG_TOWER_DATA".to_owned(), folder.path().display().to_string())];
+        let config = Config::read(None, environment).unwrap();
+        let secrets = Secrets::load(&config, &data).unwrap();
+        let owner = OwnerSecret::load(&config, &data).unwrap();
+        let platform = Platform::start(&config, &data).await.unwrap();
+        let demo = platform.fill(&config, &secrets).await.unwrap();
+        let router = build(Arc::new(App::new(&config, (&secrets, &owner), &platform, demo).unwrap()));
+
+        let send = async |method: &str, path: &str, key: Option<&str>| {
+            let path = path.replace("{*file}", "chat.js").replace("{trace_id}", "x");
+            let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+            if let Some(key) = key {
+                request = request.header("authorization", format!("Bearer {key}"));
+            }
+            router.clone().oneshot(request.body(Body::from("{")).unwrap()).await.unwrap().status()
+        };
+        for Route { method, path, auth, .. } in ROUTES {
+            let status = send(method.as_str(), path, None).await;
+            let place = format!("{} {path}: {status}", method.as_str());
+            assert_ne!(status, StatusCode::NOT_FOUND, "{place}");
+            assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{place}");
+            if matches!(auth, Auth::Tenant | Auth::Upgrade | Auth::Owner) {
+                assert_eq!(status, StatusCode::UNAUTHORIZED, "{place}");
+            }
+            // a tenant's key is no owner's
+            if auth == Auth::Owner {
+                let status = send(method.as_str(), path, Some(secrets.demo_key.expose())).await;
+                assert_eq!(status, StatusCode::UNAUTHORIZED, "{} {path}", method.as_str());
+            }
+        }
+        assert_eq!(send("GET", "/nothing", None).await, StatusCode::NOT_FOUND);
+        assert_eq!(send("DELETE", "/query", None).await, StatusCode::METHOD_NOT_ALLOWED);
+        drop(router);
+        platform.stop(Duration::from_secs(5)).await;
+    }
+}
