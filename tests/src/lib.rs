@@ -1,7 +1,14 @@
 //! The harness that the end-to-end tests and the macro benchmarks share.
 
+pub mod browser;
 pub mod http;
 pub mod load;
 pub mod model_stub;
 pub mod postgres;
 pub mod proxy;
+pub mod server;
+
+/// The README's own code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

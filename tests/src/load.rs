@@ -1,6 +1,8 @@
 //! A closed-loop load generator: as many connections as asked for, each with one request in flight.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -26,14 +28,19 @@ pub struct Report {
     pub failed: usize,
 }
 
-/// Sends `request` over `connections` connections for `length`, after a tenth of it as a warm-up.
-pub async fn run(addr: SocketAddr, connections: usize, length: Duration, request: Request<Bytes>) -> Report {
+/// Sends requests over `connections` connections for `length`, after a tenth of it as a warm-up. `request` makes the
+/// n-th one, so that none needs to be the same as another.
+pub async fn run<F>(addr: SocketAddr, connections: usize, length: Duration, request: F) -> Report
+where
+    F: Fn(u64) -> Request<Bytes> + Clone + Send + 'static,
+{
+    let next = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
     let warm = began + length / 10;
     let end = warm + length;
     let mut clients = JoinSet::new();
     for _ in 0..connections {
-        clients.spawn(client(addr, warm, end, request.clone()));
+        clients.spawn(client(addr, warm, end, request.clone(), Arc::clone(&next)));
     }
     let mut times = Vec::new();
     let mut failed = 0;
@@ -53,12 +60,16 @@ pub async fn run(addr: SocketAddr, connections: usize, length: Duration, request
     }
 }
 
-async fn client(
+async fn client<F>(
     addr: SocketAddr,
     warm: Instant,
     end: Instant,
-    request: Request<Bytes>,
-) -> (Vec<Duration>, usize) {
+    request: F,
+    next: Arc<AtomicU64>,
+) -> (Vec<Duration>, usize)
+where
+    F: Fn(u64) -> Request<Bytes>,
+{
     let stream = TcpStream::connect(addr).await.expect("connect");
     stream.set_nodelay(true).expect("nodelay");
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("handshake");
@@ -70,7 +81,10 @@ async fn client(
         if began >= end {
             return (times, failed);
         }
-        let answer = sender.send_request(request.clone().map(Full::new)).await.expect("answer");
+        let answer = sender
+            .send_request(request(next.fetch_add(1, Ordering::Relaxed)).map(Full::new))
+            .await
+            .expect("answer");
         let status = answer.status();
         answer.into_body().collect().await.expect("body");
         if began >= warm {

@@ -1,0 +1,161 @@
+//! A real browser: headless Chromium, driven over its DevTools protocol.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::http::{Client, DEADLINE};
+
+/// One page of a browser of its own; both end when dropped.
+pub struct Page {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    sent: u64,
+    requests: Vec<String>,
+    errors: Vec<String>,
+    child: Child,
+    _profile: TempDir,
+}
+
+// === impl Page ===
+
+impl Page {
+    /// Starts a browser of this window size on a page.
+    ///
+    /// # Panics
+    /// When there is no Chromium: a page that nobody has looked at is not tested.
+    pub async fn open(url: &str, width: u32, height: u32) -> Self {
+        let profile = tempfile::tempdir().expect("a temporary directory");
+        let child = Command::new("chromium")
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            .args(["--disable-dev-shm-usage", "--remote-debugging-port=0", "--lang=en"])
+            .arg(format!("--window-size={width},{height}"))
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg("about:blank")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("Chromium is needed for this test: apt install chromium");
+        let port = port(&profile.path().join("DevToolsActivePort")).await;
+        let tab = Client::new(([127, 0, 0, 1], port).into());
+        let tab = tab
+            .send(tab.request(http::Method::PUT, "/json/new").body(Default::default()).expect("a request"));
+        let address = tab.await.json()["webSocketDebuggerUrl"].as_str().expect("an address").to_owned();
+        let (socket, _) = connect_async(address).await.expect("DevTools");
+        let mut page = Self { socket, sent: 0, requests: vec![], errors: vec![], child, _profile: profile };
+        for domain in ["Network", "Runtime", "Log", "Page"] {
+            page.command(&format!("{domain}.enable"), json!({})).await;
+        }
+        page.command("Page.navigate", json!({ "url": url })).await;
+        page
+    }
+
+    /// What an expression is worth in the page; promises are awaited.
+    pub async fn eval(&mut self, expression: &str) -> Value {
+        let parameters = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
+        let answer = self.command("Runtime.evaluate", parameters).await;
+        assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
+        answer["result"]["value"].clone()
+    }
+
+    /// Waits until an expression is true in the page, and returns what it is.
+    pub async fn until(&mut self, expression: &str) -> Value {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            // A page that is being left has no value yet.
+            let guarded = format!("(() => {{ try {{ return {expression} }} catch {{ return null }} }})()");
+            let value = self.eval(&guarded).await;
+            if !matches!(value, Value::Null | Value::Bool(false)) && value != json!("") {
+                return value;
+            }
+            assert!(Instant::now() < end, "never true: {expression}\n{}", self.text().await);
+            self.eval("new Promise((done) => requestAnimationFrame(done))").await;
+        }
+    }
+
+    /// Types into a field as a person does.
+    pub async fn type_into(&mut self, selector: &str, text: &str) {
+        self.until(&format!("document.querySelector({}) !== null", json!(selector))).await;
+        self.eval(&format!("document.querySelector({}).focus()", json!(selector))).await;
+        self.command("Input.insertText", json!({ "text": text })).await;
+    }
+
+    /// Clicks on an element.
+    pub async fn click(&mut self, selector: &str) {
+        self.until(&format!("document.querySelector({}) !== null", json!(selector))).await;
+        self.eval(&format!("document.querySelector({}).click()", json!(selector))).await;
+    }
+
+    /// All text that a person sees.
+    pub async fn text(&mut self) -> String {
+        self.eval("document.body.innerText").await.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The addresses that the page has asked for.
+    #[must_use]
+    pub fn requests(&self) -> &[String] {
+        &self.requests
+    }
+
+    /// What the browser complained about.
+    #[must_use]
+    pub fn errors(&self) -> &[String] {
+        &self.errors
+    }
+
+    async fn command(&mut self, method: &str, parameters: Value) -> Value {
+        self.sent += 1;
+        let command = json!({"id": self.sent, "method": method, "params": parameters});
+        self.socket.send(Message::text(command.to_string())).await.expect("DevTools");
+        loop {
+            let message =
+                tokio::time::timeout(DEADLINE, self.socket.next()).await.expect("DevTools took too long");
+            let message = message.expect("an open connection").expect("a message");
+            let Ok(text) = message.to_text() else { continue };
+            let mut value: Value = serde_json::from_str(text).expect("JSON");
+            if value["id"] == self.sent {
+                assert!(value.get("error").is_none(), "{method}: {value}");
+                return value["result"].take();
+            }
+            match value["method"].as_str() {
+                Some("Network.requestWillBeSent") => {
+                    self.requests
+                        .push(value["params"]["request"]["url"].as_str().unwrap_or_default().to_owned());
+                }
+                Some("Runtime.exceptionThrown") => self.errors.push(value["params"].to_string()),
+                Some("Log.entryAdded") if value["params"]["entry"]["source"] == "security" => {
+                    self.errors.push(value["params"]["entry"].to_string());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The port that Chromium has chosen, once it has written it down.
+async fn port(file: &Path) -> u16 {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let written = std::fs::read_to_string(file).unwrap_or_default();
+        if let Some(port) = written.lines().next().and_then(|line| line.parse().ok()) {
+            return port;
+        }
+        assert!(Instant::now() < end, "Chromium did not start");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,265 @@
+//! The reference server as its users run it: a process of its own, started from nothing, stopped by a signal.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::http::Client;
+
+/// The demo tenant's API key in tests.
+pub const DEMO_KEY: &str = "test-demo-key-of-the-language-centre-0123456789";
+/// The owner's name in tests.
+pub const OWNER: &str = "owner";
+/// The owner's password in tests.
+pub const PASSWORD: &str = "test-owner-password-0123456789";
+
+/// The first start makes a database cluster and ingests two tenants, unoptimised and beside other tests.
+const START: Duration = Duration::from_secs(180);
+const STOP: Duration = Duration::from_secs(60);
+
+/// How to start a server.
+pub struct Setup {
+    binary: PathBuf,
+    data: PathBuf,
+    keep: Option<TempDir>,
+    env: Vec<(String, String)>,
+}
+
+/// A running server; killed when dropped.
+pub struct Server {
+    /// Where it answers.
+    pub addr: SocketAddr,
+    /// Where its metrics are.
+    pub metrics: SocketAddr,
+    /// What it printed while starting.
+    pub banner: String,
+    /// Its data directory.
+    pub data: PathBuf,
+    child: Child,
+    lines: Mutex<Receiver<String>>,
+    keep: Option<TempDir>,
+}
+
+/// How a server that did not come up ended.
+#[derive(Debug)]
+pub struct Failed {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// All it printed.
+    pub output: String,
+}
+
+// === impl Setup ===
+
+impl Setup {
+    /// A server of `binary` on a fresh data directory, with fixed credentials and free ports.
+    #[must_use]
+    pub fn new(binary: impl Into<PathBuf>) -> Self {
+        let keep = tempfile::tempdir().expect("a temporary directory");
+        // The database of a server that runs as root belongs to another user, who has to pass through here.
+        std::fs::set_permissions(keep.path(), PermissionsExt::from_mode(0o755)).expect("permissions");
+        let data = keep.path().join("data");
+        let setup = Self { binary: binary.into(), data, keep: Some(keep), env: Vec::new() };
+        setup
+            .env("RAG_TOWER_ADDR", "127.0.0.1:0")
+            .env("RAG_TOWER_METRICS_ADDR", "127.0.0.1:0")
+            .env("RAG_TOWER_DEMO_KEY", DEMO_KEY)
+            .env("OWNER_USERNAME", OWNER)
+            .env("OWNER_PASSWORD", PASSWORD)
+    }
+
+    /// The same on a data directory that another server has used.
+    #[must_use]
+    pub fn on(mut self, data: &Path) -> Self {
+        self.data = data.to_owned();
+        self.keep = None;
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// A command of this binary with this setup's environment and no other.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(arguments).env_clear().stdin(Stdio::null()).current_dir(std::env::temp_dir());
+        for name in ["PATH", "HOME", "USER", "LANG", "TMPDIR"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.env("RAG_TOWER_DATA", &self.data);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Starts it and waits until it says where to go.
+    ///
+    /// # Errors
+    /// How it ended, when it ended instead.
+    pub fn try_start(self) -> Result<Server, Failed> {
+        let mut command = self.command(&[]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawn");
+        let (sender, lines) = channel();
+        let (out, err) = (child.stdout.take().expect("stdout"), child.stderr.take().expect("stderr"));
+        let errors = sender.clone();
+        std::thread::spawn(move || {
+            BufReader::new(out).lines().map_while(Result::ok).try_for_each(|l| sender.send(l))
+        });
+        std::thread::spawn(move || {
+            BufReader::new(err).lines().map_while(Result::ok).try_for_each(|l| errors.send(l))
+        });
+        let mut server = Server {
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            metrics: SocketAddr::from(([127, 0, 0, 1], 0)),
+            banner: String::new(),
+            data: self.data,
+            child,
+            lines: Mutex::new(lines),
+            keep: self.keep,
+        };
+        let end = Instant::now() + START;
+        loop {
+            match server.next_line(end) {
+                Some(line) => {
+                    server.banner.push_str(&line);
+                    server.banner.push('\n');
+                }
+                None => {
+                    let status = server.child.try_wait().expect("wait");
+                    let status = status.unwrap_or_else(|| {
+                        assert!(Instant::now() < end, "the server took too long:\n{}", server.banner);
+                        server.child.wait().expect("wait")
+                    });
+                    return Err(Failed { status, output: std::mem::take(&mut server.banner) });
+                }
+            }
+            let found = (address(&server.banner, "/owner"), address(&server.banner, "/metrics"));
+            if let ((Some(addr), Some(metrics)), true) = (found, server.banner.contains("Ctrl-C")) {
+                (server.addr, server.metrics) = (addr, metrics);
+                return Ok(server);
+            }
+        }
+    }
+
+    /// Starts it and waits until it says where to go.
+    #[must_use]
+    pub fn start(self) -> Server {
+        self.try_start().unwrap_or_else(|failed| panic!("{}:\n{}", failed.status, failed.output))
+    }
+}
+
+// === impl Server ===
+
+impl Server {
+    /// A client without a credential.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(self.addr)
+    }
+
+    /// A client with the demo tenant's key.
+    #[must_use]
+    pub fn tenant(&self) -> Client {
+        self.client().bearer(DEMO_KEY)
+    }
+
+    /// A client that has logged in as the owner.
+    pub async fn owner(&self) -> Client {
+        let answer =
+            self.client().post("/owner/auth/login", &json!({"username": OWNER, "password": PASSWORD})).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let cookie = answer.headers["set-cookie"].to_str().expect("ASCII");
+        self.client().cookie(cookie.split(';').next().expect("a cookie"))
+    }
+
+    /// What its metrics listener says.
+    pub async fn scrape(&self) -> String {
+        Client::new(self.metrics).get("/metrics").await.text()
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line it prints; none when it has closed its output or `end` has come.
+    fn next_line(&self, end: Instant) -> Option<String> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.recv_timeout(end.saturating_duration_since(Instant::now())).ok()
+    }
+
+    /// Sends a signal by name, such as `INT` or `KILL`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(status.expect("kill").success());
+    }
+
+    /// Waits for its end; the data directory is kept as long as what is returned.
+    pub fn wait(mut self) -> (ExitStatus, String, Option<TempDir>) {
+        let end = Instant::now() + STOP;
+        let mut output = std::mem::take(&mut self.banner);
+        while let Some(line) = self.next_line(end) {
+            output.push_str(&line);
+            output.push('\n');
+        }
+        assert!(Instant::now() < end, "the server did not stop:\n{output}");
+        (self.child.wait().expect("wait"), output, self.keep.take())
+    }
+
+    /// Stops it as an operator does, with Ctrl-C.
+    pub fn stop(self) -> (ExitStatus, String, Option<TempDir>) {
+        self.signal("INT");
+        self.wait()
+    }
+}
+
+impl Drop for Server {
+    /// An interrupted test leaves no process behind: the server stops its database when it is asked to end.
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            self.signal("TERM");
+            let end = Instant::now() + STOP;
+            while self.next_line(end).is_some() {}
+            if Instant::now() >= end {
+                let _ = self.child.kill();
+            }
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// The address of the first URL that has this path.
+fn address(text: &str, path: &str) -> Option<SocketAddr> {
+    text.split("http://").skip(1).find_map(|rest| {
+        let (host, tail) = rest.split_once('/')?;
+        tail.starts_with(&path[1..]).then(|| host.parse().ok())?
+    })
+}
+
+/// One server for all tests of a binary that only ask it things: the last test that holds it stops it.
+///
+/// A static that owned the server would leave its process behind, since statics are never dropped.
+pub fn shared(binary: &str) -> Arc<Server> {
+    static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let server = Arc::new(Setup::new(binary).start());
+        *shared = Arc::downgrade(&server);
+        server
+    })
+}
