@@ -30,6 +30,8 @@ pub struct AskRequest {
     pub channel: Channel,
 }
 
+const EXPECTED: &str = "{\"question\": \"…\", \"session_id\"?, \"branch_id\"?, \"channel\"?}";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
@@ -56,7 +58,7 @@ impl AskRequest {
             return Err(Error::invalid(Stage::Http, "the body is empty: send {\"question\": \"…\"} as JSON"));
         }
         let raw: Raw = serde_json::from_str(text).map_err(|error| {
-            Error::invalid(Stage::Http, format!("the body is not a valid request: {error}"))
+            Error::invalid(Stage::Http, format!("the body is not the JSON object {EXPECTED}: {error}"))
         })?;
         Ok(Self {
             question: Question::parse(&raw.question)?,
