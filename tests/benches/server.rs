@@ -1,0 +1,103 @@
+//! What the reference server adds to a model call: `/query` over a model that answers at once, with tracing on, beside a
+//! bare axum proxy to the same model, in one run. Ends with one line `RESULT {json}`.
+//!
+//! `cargo bench -p rag-tower-tests --bench server`
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use rag_tower_tests::load::{self, Report};
+use rag_tower_tests::model_stub::ModelStub;
+use rag_tower_tests::proxy::Proxy;
+use rag_tower_tests::server::{DEMO_KEY, Setup};
+use serde_json::json;
+
+const CONNECTIONS: usize = 16;
+const ROUND: Duration = Duration::from_secs(5);
+const ROUNDS: usize = 3;
+/// A question that goes through every stage: embedded, searched, reranked, prompted, generated.
+const QUESTION: &str = "Trung tâm có chính sách hoàn học phí không?";
+
+#[tokio::main]
+async fn main() {
+    let stub = ModelStub::start_fast().await;
+    eprintln!("starting the server (private Postgres, embedded engine, two tenants)…");
+    let base = stub.base_url();
+    let server = Setup::new(env!("CARGO_BIN_EXE_rag-tower-server"))
+        .env("OPENAI_BASE_URL", &base)
+        .env("OPENAI_API_KEY", "bench-key-that-no-provider-knows")
+        .env("OPENAI_MODEL", "stub")
+        .start();
+    let idle = resident_mb(server.pid());
+    let proxy = Proxy::start(&base).await;
+
+    // Each question is another, or the server's cache would answer for the model.
+    let body = |n: u64| Bytes::from(json!({ "question": format!("{QUESTION} ({n})") }).to_string());
+    let request = |addr: std::net::SocketAddr| {
+        move |n| {
+            Request::post("/query")
+                .header("host", addr.to_string())
+                .header("content-type", "application/json")
+                .header("authorization", format!("Bearer {DEMO_KEY}"))
+                .body(body(n))
+                .expect("request")
+        }
+    };
+    let check = server.tenant().post_bytes("/query", body(u64::MAX)).await;
+    assert_eq!(check.status, StatusCode::OK, "{}", check.text());
+    assert_eq!(check.json()["llm_model"], "stub", "the model is used: {}", check.text());
+
+    // One connection gives the time that the server adds; many give what it sustains. Rounds alternate, so that both
+    // sides see the same machine.
+    let (mut bare, mut full, mut bare_one, mut full_one) = (vec![], vec![], vec![], vec![]);
+    for round in 1..=ROUNDS {
+        eprintln!("round {round} of {ROUNDS}");
+        bare_one.push(load::run(proxy.addr, 1, ROUND, request(proxy.addr)).await);
+        full_one.push(load::run(server.addr, 1, ROUND, request(server.addr)).await);
+        bare.push(load::run(proxy.addr, CONNECTIONS, ROUND, request(proxy.addr)).await);
+        full.push(load::run(server.addr, CONNECTIONS, ROUND, request(server.addr)).await);
+    }
+    let busy = resident_mb(server.pid());
+    let (bare, full) = (median(bare), median(full));
+    let (bare_one, full_one) = (median(bare_one), median(full_one));
+    for (name, report) in [
+        ("bare, 1 connection", &bare_one),
+        ("server, 1 connection", &full_one),
+        ("bare", &bare),
+        ("server", &full),
+    ] {
+        eprintln!("{name:>22}: {:8.0} rps  p50 {:?}  p99 {:?}", report.rps, report.p50, report.p99);
+        assert_eq!(report.failed, 0, "{name} had failures");
+    }
+    let result = json!({
+        "rps": full.rps.round(),
+        "rps_ratio_to_bare_proxy": (full.rps / bare.rps * 1000.0).round() / 1000.0,
+        "added_p50_ms": milliseconds(full_one.p50) - milliseconds(bare_one.p50),
+        "p99_ms": milliseconds(full.p99),
+        "idle_rss_mb": idle,
+        "busy_rss_mb": busy,
+        "bare_rps": bare.rps.round(),
+    });
+    drop(server);
+    println!("RESULT {result}");
+}
+
+/// The round in the middle, by answers a second.
+fn median(mut rounds: Vec<Report>) -> Report {
+    rounds.sort_by(|a, b| a.rps.total_cmp(&b.rps));
+    rounds.swap_remove(rounds.len() / 2)
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}
+
+/// The resident memory of a process in MB, without its children.
+fn resident_mb(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kilobytes =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+    let kilobytes: f64 = kilobytes.unwrap_or(f64::NAN);
+    (kilobytes / 102.4).round() / 10.0
+}
