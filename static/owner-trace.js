@@ -55,7 +55,7 @@ function text(value) {
 function waterfall(trace) {
   const spans = trace.spans.slice(0, SPANS_DRAWN);
   const end = Math.max((trace.latency_ms ?? 0) * 1000, ...spans.map((s) => s.start_us + s.duration_us), 1);
-  const first = typeof trace.ttft_ms === "number" ? (trace.ttft_ms * 1000) / end : null;
+  const first = typeof trace.ttft_us === "number" ? trace.ttft_us / end : null;
   const rows = spans.map((span) => {
     const bar = h("i", { class: "span" });
     // Set through the object model: the page's policy allows no style attributes.
@@ -74,7 +74,7 @@ function waterfall(trace) {
     "div",
     {},
     h("ol", { class: "waterfall" }, rows),
-    first !== null && h("p", { class: "legend" }, h("i", { class: "first", "aria-hidden": "true" }), h("span", { i18n: "ttft" }), " ", millis(trace.ttft_ms)),
+    first !== null && h("p", { class: "legend" }, h("i", { class: "first", "aria-hidden": "true" }), h("span", { i18n: "ttft" }), " ", millis(trace.ttft_us / 1000)),
     left > 0 && h("p", { class: "nothing", i18n: ["stages_more", { n: number(left) }] }),
   );
 }
@@ -142,7 +142,7 @@ function usage(trace) {
     ["output_tokens", tokens(trace.output_tokens)],
     ["total_tokens", tokens(trace.total_tokens)],
     ["cost", cost ? h("span", { i18n: "unpriced" }) : `$${number(trace.cost_estimate, { maximumFractionDigits: 6 })}`],
-    ["ttft", millis(trace.ttft_ms)],
+    ["ttft", millis(typeof trace.ttft_us === "number" ? trace.ttft_us / 1000 : null)],
     ["finish", visible(trace.finish) || DASH],
   ]);
 }

@@ -39,7 +39,12 @@ async fn a_person_asks_and_the_owner_sees_it() {
     let preview = owner.until("document.querySelector('.opener').innerText").await;
     assert!(preview.as_str().unwrap().contains("onerror=alert(1)"), "shown as text: {preview}");
     owner.click(".opener").await;
-    owner.until("document.querySelector('#drawer').open && document.querySelector('#drawer').innerText.length > 80").await;
+    owner
+        .until(
+            "document.querySelector('#drawer').open && document.querySelector('#drawer .waterfall') !== null",
+        )
+        .await;
+    owner.until("document.querySelector('#drawer .legend .first') !== null").await;
 
     for page in [&chat, &owner] {
         let outside: Vec<_> = page.requests().iter().filter(|url| !url.starts_with(&origin)).collect();

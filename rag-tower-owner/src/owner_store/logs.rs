@@ -37,7 +37,7 @@ const DETAIL: &str = "SELECT r.trace_id, r.ts, r.tenant_id, t.slug AS tenant, r.
         r.ttft_us, r.input_tokens, r.output_tokens, r.total_tokens, r.estimated, r.cost_estimate::float8 AS cost_estimate,
         r.llm_provider, r.llm_model, r.confidence, r.error_kind, r.error_stage, r.error, r.degraded, r.sources,
         r.tool_metadata, r.spans, r.hits,
-        (SELECT coalesce(jsonb_agg(jsonb_build_object('rating', f.rating, 'comment', f.comment) ORDER BY f.ts), '[]')
+        (SELECT coalesce(jsonb_agg(jsonb_build_object('rating', f.rating, 'comment', f.comment, 'ts', f.ts) ORDER BY f.ts), '[]')
          FROM rag_tower.user_feedback f WHERE f.tenant_id = r.tenant_id AND f.trace_id = r.trace_id) AS feedback
     FROM rag_tower.request_traces r LEFT JOIN rag_tower.tenants t ON t.id = r.tenant_id
     WHERE r.trace_id = $1 AND r.ts = $2";
