@@ -66,9 +66,10 @@ pub struct Found {
     pub score: f32,
 }
 
-/// Passages that the one door has let through: each was compared with the scope that asked.
+/// Passages that the one door has let through: each was compared with the scope that asked. Cloning shares them; a
+/// clone that is changed gets its own.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Passages(Vec<Passage>);
+pub struct Passages(Arc<Vec<Passage>>);
 
 /// A cited passage as callers see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -124,38 +125,50 @@ impl Passages {
     /// returned one foreign passage is not to be trusted with the others. Each foreign passage counts in
     /// `rag_isolation_violations_total`.
     pub fn check(scope: &TenantScope, passages: Vec<Passage>) -> Result<Self, Error> {
-        let foreign = passages.iter().filter(|passage| !scope.admits(passage.origin)).count();
-        if foreign > 0 {
-            metrics::counter!("rag_isolation_violations_total", "layer" => "retrieve")
-                .increment(foreign as u64);
-            tracing::error!(foreign, tenant = %scope.tenant(), "a store returned passages of another tenant");
-            return Err(Error::new(ErrorKind::Isolation, Stage::Retrieve));
+        let passages = Self(Arc::new(passages));
+        passages.check_again(scope)?;
+        Ok(passages)
+    }
+
+    /// Compares each passage with the scope once more, for a set that foreign code has had in its hands.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_again(&self, scope: &TenantScope) -> Result<(), Error> {
+        let foreign = self.0.iter().filter(|passage| !scope.admits(passage.origin)).count();
+        if foreign == 0 {
+            return Ok(());
         }
-        Ok(Self(passages))
+        metrics::counter!("rag_isolation_violations_total", "layer" => "retrieve").increment(foreign as u64);
+        tracing::error!(foreign, tenant = %scope.tenant(), "a store returned passages of another tenant");
+        Err(Error::new(ErrorKind::Isolation, Stage::Retrieve))
     }
 
     /// Keeps those that satisfy the predicate.
     pub fn retain(&mut self, keep: impl FnMut(&Passage) -> bool) {
-        self.0.retain(keep);
+        Arc::make_mut(&mut self.0).retain(keep);
     }
 
     /// Keeps the first `n`.
     pub fn truncate(&mut self, n: usize) {
-        self.0.truncate(n);
+        if n < self.0.len() {
+            Arc::make_mut(&mut self.0).truncate(n);
+        }
     }
 
     /// Scores each passage anew and puts the best first; equal scores keep their order.
     pub fn rescore(&mut self, mut score: impl FnMut(&Passage) -> f32) {
-        for passage in &mut self.0 {
+        let passages = Arc::make_mut(&mut self.0);
+        for passage in passages.iter_mut() {
             passage.score = score(passage);
         }
-        self.0.sort_by(|a, b| b.score.total_cmp(&a.score));
+        passages.sort_by(|a, b| b.score.total_cmp(&a.score));
     }
 
     /// The passages without the proof.
     #[must_use]
     pub fn into_vec(self) -> Vec<Passage> {
-        self.0
+        Arc::unwrap_or_clone(self.0)
     }
 
     /// The passages, best first.

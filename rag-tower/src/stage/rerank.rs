@@ -115,7 +115,10 @@ async fn rerank<K: Rerank>(reranker: K, request: &Retrieved) -> Result<Passages,
         .await;
     drop(timer);
     let passages = match result {
-        Ok(passages) => Passages::check(request.scope(), passages.into_vec())?,
+        Ok(passages) => {
+            passages.check_again(request.scope())?;
+            passages
+        }
         Err(error) if error.kind() == ErrorKind::Isolation => return Err(error),
         Err(error) => {
             tracing::warn!(kind = %error.kind(), "the reranker failed; passages keep their order");
@@ -123,10 +126,13 @@ async fn rerank<K: Rerank>(reranker: K, request: &Retrieved) -> Result<Passages,
             return Ok(request.passages.clone());
         }
     };
-    let scores: HashMap<_, _> = passages.iter().map(|passage| (passage.chunk, passage.score)).collect();
+    let mut scores: Vec<_> = passages.iter().map(|passage| (passage.chunk, passage.score)).collect();
+    scores.sort_unstable_by_key(|&(chunk, _)| chunk);
     trace.with(|facts| {
         for hit in &mut facts.hits {
-            hit.fused = scores.get(&hit.chunk).copied().unwrap_or(hit.fused);
+            if let Ok(at) = scores.binary_search_by_key(&hit.chunk, |&(chunk, _)| chunk) {
+                hit.fused = scores[at].1;
+            }
         }
     });
     Ok(passages)
