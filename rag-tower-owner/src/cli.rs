@@ -96,7 +96,8 @@ impl Cli {
     fn run(self) -> Result<ExitCode, Failure> {
         let config = Config::load(self.config.as_deref());
         if let Some(Command::Doctor) = &self.command {
-            return print(&doctor::report(&config)).map(|()| doctor::exit_code(&config));
+            let report = runtime()?.block_on(doctor::examine(&config));
+            return print(&report.to_string()).map(|()| report.exit_code());
         }
         let config = config.map_err(|error| {
             Failure::usage(format!("these settings cannot be used:\n{}", bullets(error.findings())))
@@ -108,10 +109,7 @@ impl Cli {
         telemetry::logging(&config.log, config.log_json)?;
         // one provider for every TLS client of the process; a second call finds it there
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::because("the runtime cannot be started", &error))?;
+        let runtime = runtime()?;
         let done = runtime.block_on(async {
             match self.command.unwrap_or(Command::Serve) {
                 Command::Serve => serve::serve(config).await,
@@ -125,6 +123,11 @@ impl Cli {
         runtime.shutdown_timeout(LEFTOVERS);
         done.map(|()| ExitCode::SUCCESS)
     }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::because("the runtime cannot be started", &error))
 }
 
 /// Documents in, while no server runs on this data directory.

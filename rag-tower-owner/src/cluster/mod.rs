@@ -73,6 +73,14 @@ pub struct Cluster {
     _lock: Option<File>,
 }
 
+/// The folder of the Postgres programs that a new cluster would be made with. Blocks: it asks each for its version.
+///
+/// # Errors
+/// [`ClusterError::NoBinaries`] says where was looked and what to install.
+pub fn installed() -> Result<PathBuf, ClusterError> {
+    Binaries::find(None).map(|found| found.path(""))
+}
+
 // === impl ClusterOptions ===
 
 impl ClusterOptions {
