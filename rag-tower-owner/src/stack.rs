@@ -65,7 +65,7 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
                 .with_limit(4 * config.top_k),
         )
         // the question's own words decide among them
-        .rerank(RerankLayer::new(LexicalRerank).with_keep(config.top_k))
+        .rerank(RerankLayer::new(LexicalRerank::new()).with_keep(config.top_k))
         // "I don't know" rather than an answer from passages that do not fit
         .confidence(ConfidenceLayer::new(FLOOR))
         // numbered passages, within the budget

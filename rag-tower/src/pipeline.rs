@@ -35,7 +35,7 @@ pub type BoxAskService = BoxCloneSyncService<Ask, Answer, Error>;
 /// let service = Pipeline::new()
 ///     .embed(EmbedLayer::new(embedder)) // Ask to Embedded
 ///     .retrieve(RetrieveLayer::new(source)) // Embedded to Retrieved
-///     .rerank(RerankLayer::new(LexicalRerank)) // Retrieved, reordered
+///     .rerank(RerankLayer::new(LexicalRerank::new())) // Retrieved, reordered
 ///     .confidence(ConfidenceLayer::new(0.3)) // Retrieved, or "I don't know"
 ///     .prompt(PromptLayer::default()) // Retrieved to Prompt
 ///     .boxed(Generate::new(generator)); // Prompt to Answer
@@ -159,7 +159,7 @@ mod tests {
             .embed(EmbedLayer::new(testing::embedder(&[1.0])))
             .retrieve(RetrieveLayer::new(source))
             .layer(CheckpointLayer::new(|_: &Retrieved| Ok(())))
-            .rerank(RerankLayer::new(LexicalRerank).with_keep(1))
+            .rerank(RerankLayer::new(LexicalRerank::new()).with_keep(1))
             .confidence(ConfidenceLayer::new(0.1))
             .prompt(PromptLayer::default())
             .boxed(leaf.clone());

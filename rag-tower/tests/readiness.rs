@@ -127,7 +127,7 @@ async fn stages() {
     assert_eq!(probe(EmbedLayer::new(embedder()), ask).await, Ok(3));
     assert_eq!(probe(RetrieveLayer::new(source()), embedded).await, Ok(3));
     assert_eq!(probe(KeywordLayer::new(source()), ask).await, Ok(3));
-    assert_eq!(probe(RerankLayer::new(LexicalRerank), retrieved).await, Ok(3));
+    assert_eq!(probe(RerankLayer::new(LexicalRerank::new()), retrieved).await, Ok(3));
     assert_eq!(probe(ConfidenceLayer::new(0.0), retrieved).await, Ok(3));
     assert_eq!(probe(PromptLayer::default(), retrieved).await, Ok(3));
     let query = || Query::of(&ask(), 3);

@@ -1,9 +1,13 @@
 //! [`Retrieved`] in, [`Retrieved`] out: the same passages, or fewer, in a better order.
 
-use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::future::{Ready, ready};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use lru::LruCache;
 use tower::ServiceExt;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -11,7 +15,7 @@ use tower_service::Service;
 use super::{Answers, ResponseFuture, Retrieved, StageLayer, take_ready};
 use crate::answer::Answer;
 use crate::error::{Error, ErrorKind, Stage};
-use crate::passage::Passages;
+use crate::passage::{ChunkId, Passage, Passages};
 use crate::port::{Rerank, RerankRequest};
 use crate::scoped::Scoped;
 use crate::text::{document_terms, query_terms};
@@ -46,8 +50,19 @@ pub struct RerankStage<S, K> {
 /// `ln(1 + (N - n + 0.5) / (n + 0.5))` (the inverse document frequency of BM25, Robertson and Zaragoza 2009) over the `N`
 /// candidates of which `n` hold it, so words that every candidate holds weigh little in any language, and rare words that
 /// none holds pull the score down. Equal scores keep their order.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LexicalRerank;
+///
+/// Splitting text into terms costs far more than comparing them, and passages come back: the terms of the last few
+/// thousand passages are kept, under their chunk and what they say. Clones share them.
+#[derive(Clone)]
+pub struct LexicalRerank {
+    known: Arc<Mutex<LruCache<(ChunkId, u64), Terms>>>,
+}
+
+/// The terms of a passage, ascending.
+type Terms = Arc<[u32]>;
+
+/// Passages whose terms are kept: about 4 MB.
+const KNOWN: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
 
 // === impl RerankLayer ===
 
@@ -140,6 +155,44 @@ async fn rerank<K: Rerank>(reranker: K, request: &Retrieved) -> Result<Passages,
 
 // === impl LexicalRerank ===
 
+impl LexicalRerank {
+    /// A reranker that has seen nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { known: Arc::new(Mutex::new(LruCache::new(KNOWN))) }
+    }
+
+    fn terms(&self, passage: &Passage) -> Terms {
+        let mut content = DefaultHasher::new();
+        (&passage.title, &passage.text).hash(&mut content);
+        let key = (passage.chunk, content.finish());
+        // Terms follow from the key alone, so a cache that a panic left behind is still right.
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(terms) = known().get(&key) {
+            return Arc::clone(terms);
+        }
+        let counts = [&passage.title, &passage.text].map(|text| document_terms(text).counts);
+        let mut terms: Vec<u32> = counts.into_iter().flatten().map(|(term, _)| term).collect();
+        terms.sort_unstable();
+        terms.dedup();
+        let terms = Terms::from(terms);
+        known().put(key, Arc::clone(&terms));
+        terms
+    }
+}
+
+impl Default for LexicalRerank {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for LexicalRerank {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LexicalRerank").finish_non_exhaustive()
+    }
+}
+
 impl Service<RerankRequest> for LexicalRerank {
     type Response = Passages;
     type Error = Error;
@@ -151,27 +204,24 @@ impl Service<RerankRequest> for LexicalRerank {
 
     fn call(&mut self, request: RerankRequest) -> Self::Future {
         let mut passages = request.passages;
-        let held: HashMap<_, HashSet<u32>> = passages
-            .iter()
-            .map(|passage| {
-                let terms = [&passage.title, &passage.text].map(|text| document_terms(text).counts);
-                (passage.chunk, terms.into_iter().flatten().map(|(term, _)| term).collect())
-            })
-            .collect();
+        let held: Vec<Terms> = passages.iter().map(|passage| self.terms(passage)).collect();
+        let holds = |terms: &Terms, term: u32| terms.binary_search(&term).is_ok();
         let count = held.len() as f32;
         let asked: Vec<(u32, f32)> = query_terms(request.question.as_str())
             .as_slice()
             .iter()
             .map(|&(term, weight)| {
-                let n = held.values().filter(|held| held.contains(&term)).count() as f32;
+                let n = held.iter().filter(|terms| holds(terms, term)).count() as f32;
                 (term, weight * (1.0 + (count - n + 0.5) / (n + 0.5)).ln())
             })
             .collect();
         let all: f32 = asked.iter().map(|(_, weight)| weight).sum();
-        passages.rescore(|passage| match held.get(&passage.chunk) {
-            Some(held) if all > 0.0 => {
-                asked.iter().filter(|(term, _)| held.contains(term)).map(|(_, weight)| weight).sum::<f32>()
-                    / all
+        // rescoring visits the passages in the order they have
+        let mut each = held.iter();
+        passages.rescore(|_| match each.next() {
+            Some(terms) if all > 0.0 => {
+                let met = asked.iter().filter(|(term, _)| holds(terms, *term)).map(|(_, weight)| weight);
+                met.sum::<f32>() / all
             }
             _ => 0.0,
         });
@@ -206,7 +256,12 @@ mod tests {
         let trace = request.trace().clone();
         let leaf = Leaf::answering("ok");
         drop(
-            RerankLayer::new(LexicalRerank).with_keep(2).layer(leaf.clone()).oneshot(request).await.unwrap(),
+            RerankLayer::new(LexicalRerank::new())
+                .with_keep(2)
+                .layer(leaf.clone())
+                .oneshot(request)
+                .await
+                .unwrap(),
         );
         let seen = leaf.only_request();
         assert_eq!(texts(&seen), ["Học phí khóa IELTS là 5 triệu", "Khóa TOEIC"]);
@@ -221,7 +276,7 @@ mod tests {
             &[("what is the fee", 1.0), ("the hours", 1.0)],
         );
         let leaf = Leaf::answering("ok");
-        drop(RerankLayer::new(LexicalRerank).layer(leaf.clone()).oneshot(request).await.unwrap());
+        drop(RerankLayer::new(LexicalRerank::new()).layer(leaf.clone()).oneshot(request).await.unwrap());
         let best = leaf.only_request().passages[0].score;
         assert!(best < 0.4, "{best}");
     }
