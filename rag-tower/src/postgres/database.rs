@@ -5,13 +5,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Connection, Postgres, Transaction};
+use sqlx::{Postgres, Transaction};
 
 use super::error::DatabaseError;
 use super::{audit, sql};
-
-/// How long after its last use a connection is taken to be alive.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// How to reach the database.
 #[derive(Clone)]
@@ -104,11 +101,6 @@ impl DatabaseOptions {
         PgPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.acquire_timeout)
-            // A ping before each use costs a round trip; one that was used a moment ago is as good as pinged.
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move { Ok(meta.idle_for < FRESH || connection.ping().await.is_ok()) })
-            })
             .connect_with(options)
             .await
             .map_err(|error| DatabaseError::Connect(error.into()))
