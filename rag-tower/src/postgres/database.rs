@@ -101,6 +101,8 @@ impl DatabaseOptions {
         PgPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.acquire_timeout)
+            // no ping before each use: the first statement of a transaction finds out, and another connection is taken
+            .test_before_acquire(false)
             .connect_with(options)
             .await
             .map_err(|error| DatabaseError::Connect(error.into()))
@@ -170,15 +172,18 @@ impl Database {
         if self.login == (Login::Own { bypasses: true }) && role != Role::Writer {
             return Err(DatabaseError::Refused(vec![audit::bypassing_login()]));
         }
-        let mut tx = self.pool.begin().await?;
-        let writer = if role == Role::Writer { "on" } else { "" };
-        let tenant = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
-        let settings = match self.login {
-            Login::Server => sqlx::query(sql::BECOME_ROLE).bind(role.name()),
-            Login::Own { .. } => sqlx::query(sql::STAY_LOGIN),
-        };
-        settings.bind(tenant).bind(writer).execute(&mut *tx).await?;
-        Ok(tx)
+        let role_name = (self.login == Login::Server).then(|| role.name());
+        // A connection may have died while it rested. Its first statement tells, and nothing has been done by then, so the
+        // next one is tried; a new connection that fails is the database's own answer.
+        for _ in 0..self.pool.size() {
+            let rested = self.pool.num_idle() > 0;
+            let begin = sql::begin(role_name, tenant, role == Role::Writer);
+            match self.pool.begin_with(begin).await.map_err(DatabaseError::from) {
+                Err(DatabaseError::Unavailable(_)) if rested => {}
+                other => return other,
+            }
+        }
+        Ok(self.pool.begin_with(sql::begin(role_name, tenant, role == Role::Writer)).await?)
     }
 
     /// A connection with the login's own rights, for the audit.

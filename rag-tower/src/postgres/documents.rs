@@ -1,6 +1,7 @@
 //! Documents, their chunks and the counts of their words: the truth that every vector index is built from.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::counts::{Corpus, Counts};
 use super::database::{Database, Role};
 use super::error::DatabaseError;
 use super::sql;
@@ -19,10 +21,12 @@ use crate::passage::{ChunkId, DocumentId, Found, Origin, Passage};
 use crate::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, TermStats};
 use crate::tenant::{BranchId, TenantId, TenantScope};
 
-/// Keeps documents in Postgres.
-#[derive(Clone, Debug)]
+/// Keeps documents in Postgres. Clones share what they know of the counts of words, which are read again after a change
+/// through any of them, and a second after one by another process.
+#[derive(Clone)]
 pub struct PgDocuments {
     database: Database,
+    counts: Arc<Counts>,
 }
 
 /// What the vector index does not have yet.
@@ -40,7 +44,7 @@ impl PgDocuments {
     /// Keeps documents in this database.
     #[must_use]
     pub fn new(database: &Database) -> Self {
-        Self { database: database.clone() }
+        Self { database: database.clone(), counts: Arc::new(Counts::new()) }
     }
 
     /// Every tenant that has documents, or had. Ids only: what is in them is read with a scope.
@@ -70,7 +74,6 @@ impl PgDocuments {
             .bind(i64::from(limit))
             .fetch_all(tx.connection())
             .await?;
-        tx.commit().await?;
         rows.iter().map(behind).collect()
     }
 
@@ -89,7 +92,6 @@ impl PgDocuments {
             .bind(document.as_uuid())
             .fetch_all(tx.connection())
             .await?;
-        tx.commit().await?;
         rows.iter().map(chunk).collect()
     }
 
@@ -103,7 +105,6 @@ impl PgDocuments {
             .bind(scope.tenant().as_uuid())
             .fetch_one(tx.connection())
             .await?;
-        tx.commit().await?;
         Ok(count.unsigned_abs())
     }
 
@@ -120,7 +121,6 @@ impl PgDocuments {
     async fn find(&self, statement: &'static str) -> Result<Vec<TenantId>, DatabaseError> {
         let mut tx = self.database.begin(Role::Jobs, None).await?;
         let ids: Vec<Uuid> = sqlx::query_scalar(statement).fetch_all(&mut *tx).await?;
-        tx.commit().await?;
         Ok(ids.into_iter().map(TenantId::new).collect())
     }
 
@@ -205,8 +205,35 @@ impl PgDocuments {
             .bind(hits.iter().map(|hit| hit.chunk.as_uuid()).collect::<Vec<_>>())
             .fetch_all(tx.connection())
             .await?;
-        tx.commit().await?;
         Ok(rows)
+    }
+
+    /// The tenant's counts: as they are known, or read.
+    async fn counted(
+        &self,
+        scope: &TenantScope,
+        terms: &[u32],
+    ) -> Result<(u64, HashMap<u32, u64>), DatabaseError> {
+        let tenant = scope.tenant();
+        if let Some(known) = self.counts.get(tenant, terms) {
+            return Ok(known);
+        }
+        let began = self.counts.begin();
+        let (mut chunks, mut version) = (0, None);
+        let mut counted: HashMap<u32, u64> = terms.iter().map(|term| (*term, 0)).collect();
+        for (key, value) in self.frequency_rows(scope, terms).await? {
+            match (u32::try_from(key), key) {
+                (Ok(term), _) => drop(counted.insert(term, value.unsigned_abs())),
+                // the rows of the whole corpus
+                (Err(_), -1) => chunks = value.unsigned_abs(),
+                (Err(_), _) => version = Some(value),
+            }
+        }
+        if let Some(version) = version {
+            self.counts.put(began, tenant, Corpus::new(version, chunks, counted.clone()));
+        }
+        counted.retain(|_, chunks| *chunks > 0);
+        Ok((chunks, counted))
     }
 
     async fn frequency_rows(
@@ -220,14 +247,15 @@ impl PgDocuments {
             .bind(terms.iter().map(|term| i64::from(*term)).collect::<Vec<_>>())
             .fetch_all(tx.connection())
             .await?;
-        tx.commit().await?;
         Ok(rows)
     }
 }
 
 impl DocumentStore for PgDocuments {
     async fn put(&self, scope: &TenantScope, document: &Document, chunks: &[Chunk]) -> Result<(), Error> {
-        self.put_rows(scope, document, chunks).await.map_err(|error| error.at(Stage::Ingest))
+        let put = self.put_rows(scope, document, chunks).await;
+        self.counts.forget(scope.tenant());
+        put.map_err(|error| error.at(Stage::Ingest))
     }
 
     async fn mark_indexed(&self, scope: &TenantScope, document: DocumentId) -> Result<(), Error> {
@@ -235,7 +263,9 @@ impl DocumentStore for PgDocuments {
     }
 
     async fn delete(&self, scope: &TenantScope, document: DocumentId) -> Result<bool, Error> {
-        self.delete_rows(scope, document).await.map_err(|error| error.at(Stage::Ingest))
+        let deleted = self.delete_rows(scope, document).await;
+        self.counts.forget(scope.tenant());
+        deleted.map_err(|error| error.at(Stage::Ingest))
     }
 }
 
@@ -277,17 +307,13 @@ impl TermStats for PgDocuments {
         scope: &TenantScope,
         terms: &[u32],
     ) -> Result<(u64, HashMap<u32, u64>), Error> {
-        let rows = self.frequency_rows(scope, terms).await.map_err(|error| error.at(Stage::Retrieve))?;
-        let mut total = 0;
-        let mut frequencies = HashMap::with_capacity(rows.len());
-        for (term, chunks) in rows {
-            match u32::try_from(term) {
-                Ok(term) => drop(frequencies.insert(term, chunks.unsigned_abs())),
-                // the row of the whole corpus
-                Err(_) => total = chunks.unsigned_abs(),
-            }
-        }
-        Ok((total, frequencies))
+        self.counted(scope, terms).await.map_err(|error| error.at(Stage::Retrieve))
+    }
+}
+
+impl fmt::Debug for PgDocuments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgDocuments").field("database", &self.database).finish_non_exhaustive()
     }
 }
 

@@ -51,7 +51,6 @@ impl PgMemoryStore {
             .bind(session.as_uuid())
             .fetch_optional(tx.connection())
             .await?;
-        tx.commit().await?;
         row.map(|row| history(session, &row)).transpose()
     }
 
@@ -61,24 +60,32 @@ impl PgMemoryStore {
         session: SessionId,
         turn: Turn,
     ) -> Result<(), DatabaseError> {
+        let mut first = History::new(session, scope.tenant());
+        self.folding.fold(&mut first, turn.clone());
+        let (entities, summary, turns) = columns(first);
         let mut tx = TenantTx::begin(&self.database, scope).await?;
-        let row = sqlx::query(sql::LOCK_SESSION)
+        let row = sqlx::query(sql::OPEN_SESSION)
             .bind(scope.tenant().as_uuid())
             .bind(session.as_uuid())
             .bind(scope.subject().map(|subject| &**subject))
+            .bind(entities)
+            .bind(summary)
+            .bind(turns)
             .fetch_one(tx.connection())
             .await?;
-        let mut history = history(session, &row)?;
-        self.folding.fold(&mut history, turn);
-        let turns = serde_json::to_value(&history.recent_messages_buffer).map_or(Value::Null, clean_json);
-        sqlx::query(sql::SAVE_SESSION)
-            .bind(scope.tenant().as_uuid())
-            .bind(session.as_uuid())
-            .bind(clean_json(Value::Object(history.entity_memory)))
-            .bind(clean(&history.rolling_summary))
-            .bind(turns)
-            .execute(tx.connection())
-            .await?;
+        if !row.try_get::<bool, _>("new")? {
+            let mut history = history(session, &row)?;
+            self.folding.fold(&mut history, turn);
+            let (entities, summary, turns) = columns(history);
+            sqlx::query(sql::SAVE_SESSION)
+                .bind(scope.tenant().as_uuid())
+                .bind(session.as_uuid())
+                .bind(entities)
+                .bind(summary)
+                .bind(turns)
+                .execute(tx.connection())
+                .await?;
+        }
         tx.commit().await
     }
 }
@@ -97,6 +104,12 @@ impl MemoryStore for PgMemoryStore {
             other => other.map_err(|error| error.at(Stage::Memory)),
         }
     }
+}
+
+/// A session as its three columns hold it.
+fn columns(history: History) -> (Value, String, Value) {
+    let turns = serde_json::to_value(&history.recent_messages_buffer).map_or(Value::Null, clean_json);
+    (clean_json(Value::Object(history.entity_memory)), clean(&history.rolling_summary).into_owned(), turns)
 }
 
 fn history(session: SessionId, row: &PgRow) -> Result<History, DatabaseError> {

@@ -36,6 +36,7 @@
 
 mod audit;
 mod bootstrap;
+mod counts;
 mod database;
 mod documents;
 mod error;

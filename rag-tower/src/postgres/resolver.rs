@@ -62,7 +62,6 @@ impl PgResolver {
     pub async fn key(&self, sha256: &[u8; 32]) -> Result<Option<KeyFacts>, DatabaseError> {
         let mut tx = self.database.begin(DbRole::Resolver, None).await?;
         let row = sqlx::query(sql::RESOLVE_KEY).bind(&sha256[..]).fetch_optional(&mut *tx).await?;
-        tx.commit().await?;
         row.map(|row| key_facts(&row)).transpose()
     }
 
@@ -77,7 +76,6 @@ impl PgResolver {
             .bind(super::text::clean(jti))
             .fetch_optional(&mut *tx)
             .await?;
-        tx.commit().await?;
         Ok(row.map(|(slug, status, revoked)| TokenFacts {
             slug: slug.into(),
             tenant_active: status == "active",
@@ -93,7 +91,6 @@ impl PgResolver {
         let mut tx = self.database.begin(DbRole::Resolver, None).await?;
         let id: Option<Uuid> =
             sqlx::query_scalar(sql::RESOLVE_SLUG).bind(super::text::clean(slug)).fetch_one(&mut *tx).await?;
-        tx.commit().await?;
         Ok(id.map(TenantId::new))
     }
 }

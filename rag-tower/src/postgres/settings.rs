@@ -46,7 +46,6 @@ impl PgSettings {
             .bind(scope.tenant().as_uuid())
             .fetch_optional(tx.connection())
             .await?;
-        tx.commit().await?;
         Ok(settings)
     }
 

@@ -1,5 +1,21 @@
 //! Every statement that is sent while serving, in one place, so that one test can prepare them all.
 
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+/// The beginning of every transaction, in one round trip: role, tenant and whether it is the writer, for this transaction
+/// only. `role` is `None` for a login that has no roles to become.
+///
+/// It is sent as text: a name of ours and a UUID's digits, nothing that anyone wrote.
+pub(super) fn begin(role: Option<&'static str>, tenant: Option<Uuid>, writer: bool) -> AssertSqlSafe<String> {
+    let role = role.map(|role| format!("SET LOCAL ROLE {role}; ")).unwrap_or_default();
+    let tenant = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
+    let writer = if writer { "on" } else { "" };
+    AssertSqlSafe(format!(
+        "BEGIN; {role}SET LOCAL rag.tenant_id = '{tenant}'; SET LOCAL rag.writer = '{writer}'"
+    ))
+}
+
 /// Defines the statements, and a list of them with the role each runs as.
 macro_rules! statements {
     ($($(#[$doc:meta])* $role:ident $name:ident = $sql:expr;)*) => {
@@ -23,12 +39,6 @@ statements! {
     LOGIN PING = "SELECT 1";
     LOGIN LOGIN_BYPASSES =
         "SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = session_user";
-    /// One round trip: role, tenant and whether it is the writer, for this transaction only.
-    LOGIN BECOME_ROLE =
-        "SELECT set_config('role', $1, true), set_config('rag.tenant_id', $2, true), set_config('rag.writer', $3, true)";
-    /// The same for a login that has no roles to become.
-    LOGIN STAY_LOGIN = "SELECT set_config('rag.tenant_id', $1, true), set_config('rag.writer', $2, true)";
-
     WRITER ENSURE_PARTITION = "SELECT rag_tower.ensure_partitions($1, 2)";
     WRITER INSERT_TRACES =
         "INSERT INTO rag_tower.request_traces (
@@ -107,7 +117,8 @@ statements! {
          WHERE c.tenant_id = $1 AND c.id = ANY ($2)";
     TENANT FREQUENCIES =
         "SELECT term, chunks FROM rag_tower.document_frequencies WHERE tenant_id = $1 AND term = ANY ($2)
-         UNION ALL SELECT -1, chunks FROM rag_tower.corpora WHERE tenant_id = $1";
+         UNION ALL SELECT -1, chunks FROM rag_tower.corpora WHERE tenant_id = $1
+         UNION ALL SELECT -2, version FROM rag_tower.corpora WHERE tenant_id = $1";
     JOBS TENANTS_WITH_DOCUMENTS = "SELECT tenant_id FROM rag_tower.corpora ORDER BY tenant_id";
     JOBS TENANTS_BEHIND =
         "SELECT DISTINCT tenant_id FROM rag_tower.documents WHERE indexed_version < version ORDER BY tenant_id";
@@ -115,11 +126,14 @@ statements! {
     TENANT LOAD_SESSION =
         "SELECT tenant_id, entity_memory, rolling_summary, recent_messages_buffer FROM rag_tower.chat_sessions
          WHERE tenant_id = $1 AND id = $2";
-    /// Makes the session when it is new and locks it either way. Another tenant's session violates the policy.
-    TENANT LOCK_SESSION =
-        "INSERT INTO rag_tower.chat_sessions AS s (id, tenant_id, subject) VALUES ($2, $1, $3)
+    /// Writes the session as it is after its first turn, or, when there is one, locks it and says what it holds. Another
+    /// tenant's session violates the policy.
+    TENANT OPEN_SESSION =
+        "INSERT INTO rag_tower.chat_sessions AS s
+             (id, tenant_id, subject, entity_memory, rolling_summary, recent_messages_buffer)
+         VALUES ($2, $1, $3, $4, $5, $6)
          ON CONFLICT (id) DO UPDATE SET updated_at = now()
-         RETURNING tenant_id, entity_memory, rolling_summary, recent_messages_buffer";
+         RETURNING xmax = 0 AS new, tenant_id, entity_memory, rolling_summary, recent_messages_buffer";
     TENANT SAVE_SESSION =
         "UPDATE rag_tower.chat_sessions SET entity_memory = $3, rolling_summary = $4, recent_messages_buffer = $5,
              updated_at = now()

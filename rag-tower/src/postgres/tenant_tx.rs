@@ -11,7 +11,8 @@ use crate::tenant::{TenantId, TenantScope};
 /// A transaction that sees one tenant's rows.
 ///
 /// Its first statement sets the role and the tenant, both for this transaction only, so nothing of it is left on the
-/// connection, however it ends: committed, rolled back, dropped half-way or lost to a panic. Dropping it rolls back.
+/// connection, however it ends: committed, rolled back, dropped half-way or lost to a panic. Dropping it rolls back, which
+/// is also how one that only read ends: nobody waits for that.
 pub struct TenantTx {
     tx: Transaction<'static, Postgres>,
     tenant: TenantId,
