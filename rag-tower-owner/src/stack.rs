@@ -11,7 +11,7 @@ use rag_tower::metrics::Labels;
 use rag_tower::postgres::{PgDocuments, PgMemoryStore};
 use rag_tower::quota::{MemoryRateLimits, Quota, RateLimitLayer};
 use rag_tower::rescue::RescueLayer;
-use rag_tower::retrieve::{DenseSource, Hybrid, SparseSource};
+use rag_tower::retrieve::{DenseSource, HitsOnly, Hybrid, ReadText, SparseSource};
 use rag_tower::route::{KeywordClassifier, RouteLayer};
 use rag_tower::stage::{
     ConfidenceLayer, EmbedLayer, Generate, LexicalRerank, PromptLayer, RerankLayer, RetrieveLayer,
@@ -53,16 +53,20 @@ pub(crate) struct Parts {
 pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
     let Parts { traces, labels, memory, documents, index, embedder, generator, book, tools, epoch } = parts;
     let quota = Quota::per_minute(config.rate_limit_per_minute);
-    let dense = DenseSource::new(Arc::clone(&index), Arc::clone(&documents));
-    let sparse = SparseSource::new(index, Arc::clone(&documents), documents);
+    let hits = Arc::new(HitsOnly);
+    let dense = DenseSource::new(Arc::clone(&index), Arc::clone(&hits));
+    let sparse = SparseSource::new(index, Arc::clone(&documents), hits);
 
     let search = Pipeline::new()
         // the question's vector
         .embed(EmbedLayer::new(embedder))
-        // by meaning and by words at once, fused by rank; one of the two may be down
+        // by meaning and by words at once, fused by rank; one of the two may be down; the text is read once
         .retrieve(
-            RetrieveLayer::new(Hybrid::new(dense, sparse).with_timeout(SOURCE_TIMEOUT))
-                .with_limit(4 * config.top_k),
+            RetrieveLayer::new(ReadText::new(
+                Hybrid::new(dense, sparse).with_timeout(SOURCE_TIMEOUT),
+                documents,
+            ))
+            .with_limit(4 * config.top_k),
         )
         // the question's own words decide among them
         .rerank(RerankLayer::new(LexicalRerank::new()).with_keep(config.top_k))

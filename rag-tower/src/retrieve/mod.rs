@@ -9,6 +9,7 @@ mod query;
 mod resolve;
 mod series;
 mod sparse;
+mod text;
 mod weighted;
 
 pub use self::adapt::{EmbedQuery, EmbedQueryLayer, KeywordOnly};
@@ -19,4 +20,5 @@ pub use self::query::{Query, Retrieve, fetch};
 use self::resolve::resolve;
 pub(crate) use self::series::Series;
 pub use self::sparse::SparseSource;
+pub use self::text::{HitsOnly, ReadText};
 pub use self::weighted::{Weighted, WeightedBuilder};
