@@ -1,7 +1,9 @@
 //! An answer from the passages' own sentences, for when no model is configured.
 
 mod choose;
+mod cues;
 mod units;
+mod weigh;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,14 +19,16 @@ use crate::port::GenerateRequest;
 /// The name in `llm_provider` and `llm_model`.
 pub(crate) const NAME: &str = "extractive";
 
-/// Answers with the one to four sentences of the passages that fit the question best, each followed by its citation
+/// Answers with the one to three sentences of the passages that fit the question best, each followed by its citation
 /// `[n]`. It needs no model, downloads nothing, works in any language and never says what no passage says.
 ///
-/// A sentence's worth is the share of the question's words it holds, each word weighted by its rarity among the
-/// sentences (so that no list of stop words is needed), plus a little for its passage's place and its own. Letters are
-/// compared without case and accents. Headings and titles above a sentence count half. Sentences that repeat one
-/// already chosen are passed over (maximal marginal relevance, Carbonell and Goldstein 1998). List items and table
-/// rows stay whole; a row is written with its column names.
+/// A sentence's worth is the share of the question's terms (those of [`text`](crate::text), and stems) that it holds,
+/// each weighted by its rarity among the sentences, so that no list of stop words is needed; a term in the heading or
+/// title above, in the sentence before or elsewhere in the passage counts a part. Words that only ask ("how many",
+/// "bao nhiêu", "چند") do not count at all; they say whether a number or a name is wanted, and a sentence that holds one
+/// is worth more. Terms that follow each other as in the question count more, long sentences and weaker passages less.
+/// Sentences that repeat one already chosen are passed over (maximal marginal relevance, Carbonell and Goldstein 1998).
+/// List items and table rows stay whole; a row is written with its column names.
 ///
 /// Without passages it abstains. The trace row says `extractive` for provider and model; usage is estimated.
 ///

@@ -76,10 +76,11 @@ fn is_closer(c: char) -> bool {
 
 /// True when the full stop after this text belongs to its last word.
 fn abbreviates(before: &str) -> bool {
-    const KNOWN: [&str; 38] = [
+    const KNOWN: [&str; 48] = [
         "mr", "mrs", "ms", "dr", "prof", "st", "vs", "e.g", "i.e", "eg", "ie", "cf", "no", "nr", "vol",
         "fig", "p", "pp", "approx", "inc", "ltd", "co", "tp", "ths", "ts", "pgs", "gs", "bs", "tt", "q",
-        "bzw", "z.b", "sr", "sra", "av", "ул", "г", "см",
+        "bzw", "z.b", "v", "jr", "gen", "col", "lt", "sgt", "capt", "gov", "sen", "rev", "sr", "sra", "av",
+        "ул", "г", "см",
     ];
     let word = before.rsplit(char::is_whitespace).next().unwrap_or(before);
     let word = word.trim_start_matches(|c: char| !c.is_alphanumeric());

@@ -1,21 +1,17 @@
 //! The best units for a question, and how they read together.
 
-use std::collections::{BTreeSet, HashMap};
-
 use super::units::{Unit, units};
+use super::weigh::{Terms, weigh};
 use crate::passage::Passage;
-use crate::words;
 
 /// The most sentences of an answer.
-const MOST: usize = 4;
+const MOST: usize = 3;
 /// A sentence joins the best one when it is worth at least this share of it.
 const WORTH_JOINING: f64 = 0.55;
 /// How much relevance counts against novelty (the lambda of maximal marginal relevance).
 const RELEVANCE: f64 = 0.7;
-/// What a word in the heading or title above counts, against one in the sentence.
-const ABOVE: f64 = 0.5;
-/// The most a passage's place among the passages adds; the sentence's own place adds a third of it.
-const PLACE: f64 = 0.15;
+/// Sentences as alike as this are one sentence.
+const COPY: f64 = 0.8;
 /// Sentences longer than this are cut at a word.
 const LONGEST: usize = 600;
 
@@ -28,21 +24,24 @@ pub(super) struct Choice {
     own_line: bool,
 }
 
-/// A unit with what its worth is made of.
-struct Candidate {
-    passage: usize,
-    place: usize,
-    unit: Unit,
-    words: BTreeSet<String>,
-    above: BTreeSet<String>,
-    worth: f64,
+/// A unit, where it stands, and what it is worth.
+pub(super) struct Candidate {
+    /// The place of its passage.
+    pub(super) passage: usize,
+    /// Its own place in the passage.
+    pub(super) place: usize,
+    pub(super) unit: Unit,
+    pub(super) terms: Terms,
+    /// The terms of the title and the heading above it.
+    pub(super) above: Terms,
+    pub(super) worth: f64,
 }
 
 /// The units to answer with, in reading order: the passage of the best unit first, each passage's units together in
 /// their own order. At most `max_chars` characters, but always one unit when there is any.
 pub(super) fn choose(question: &str, passages: &[Passage], max_chars: usize) -> Vec<Choice> {
     let mut candidates = candidates(passages);
-    weigh(&mut candidates, &words(question), passages.len());
+    weigh(&mut candidates, question, passages);
     let mut chosen: Vec<Candidate> = Vec::new();
     let mut room = max_chars;
     while chosen.len() < MOST {
@@ -76,74 +75,28 @@ pub(super) fn write(choices: &[Choice]) -> Vec<String> {
 
 fn candidates(passages: &[Passage]) -> Vec<Candidate> {
     let of_passage = |(passage, from): (usize, &Passage)| {
-        let title = words(&from.title);
         let candidate = move |(place, unit): (usize, Unit)| {
-            let mut above = title.clone();
-            above.extend(unit.heading.as_deref().map(words).unwrap_or_default());
-            Candidate { passage, place, words: words(&unit.text), above, unit, worth: 0.0 }
+            let above = format!("{}\n{}", from.title, unit.heading.as_deref().unwrap_or_default());
+            let (terms, above) = (Terms::of(&unit.text), Terms::of(&above));
+            Candidate { passage, place, unit, terms, above, worth: 0.0 }
         };
         units(&from.text).into_iter().enumerate().map(candidate).collect::<Vec<_>>()
     };
     passages.iter().enumerate().flat_map(of_passage).collect()
 }
 
-fn weigh(candidates: &mut [Candidate], question: &BTreeSet<String>, passages: usize) {
-    let rarity = rarity(candidates, question);
-    let whole: f64 = rarity.values().sum();
-    for candidate in candidates {
-        let held: f64 = rarity
-            .iter()
-            .map(|(word, weight)| match (candidate.words.contains(*word), candidate.above.contains(*word)) {
-                (true, _) => *weight,
-                (false, true) => *weight * ABOVE,
-                (false, false) => 0.0,
-            })
-            .sum();
-        let share = if whole > 0.0 { held / whole } else { 0.0 };
-        let early = |at: usize, of: usize| 1.0 - at as f64 / of.max(1) as f64;
-        let place =
-            early(candidate.passage, passages) * PLACE + early(candidate.place.min(8), 9) * PLACE / 3.0;
-        // A fragment of one or two words answers nothing by itself.
-        let whole_sentence = if candidate.words.len() < 3 { 0.6 } else { 1.0 };
-        candidate.worth = (share + place) * whole_sentence;
-    }
-}
-
-/// The weight of each question word that any unit holds: `ln(1 + n / holders)`.
-fn rarity<'q>(candidates: &[Candidate], question: &'q BTreeSet<String>) -> HashMap<&'q str, f64> {
-    let n = candidates.len() as f64;
-    let weight = |word: &'q String| {
-        let holds = |c: &&Candidate| c.words.contains(word) || c.above.contains(word);
-        let holders = candidates.iter().filter(holds).count();
-        (holders > 0).then(|| (word.as_str(), (1.0 + n / holders as f64).ln()))
-    };
-    question.iter().filter_map(weight).collect()
-}
-
 /// The candidate of highest marginal relevance; the earlier one on a tie.
 fn next(candidates: &[Candidate], chosen: &[Candidate]) -> Option<usize> {
     let marginal = |candidate: &Candidate| {
-        let nearest = chosen.iter().map(|other| likeness(&candidate.words, &other.words)).fold(0.0, f64::max);
+        let likeness = |other: &Candidate| candidate.terms.likeness(&other.terms);
+        let nearest = chosen.iter().map(likeness).fold(0.0, f64::max);
         // A near-copy is no second sentence at any worth.
-        (nearest < 0.8).then_some(RELEVANCE * candidate.worth - (1.0 - RELEVANCE) * nearest)
+        (nearest < COPY).then_some(RELEVANCE * candidate.worth - (1.0 - RELEVANCE) * nearest)
     };
-    let scored = candidates.iter().enumerate().filter_map(|(at, c)| Some((at, marginal(c)?)));
-    let first_place = |at: usize| (candidates[at].passage, candidates[at].place);
-    let best =
-        scored.max_by(|(a, x), (b, y)| x.total_cmp(y).then_with(|| first_place(*b).cmp(&first_place(*a))));
-    best.map(|(at, _)| at)
-}
-
-/// The different words of a text.
-fn words(text: &str) -> BTreeSet<String> {
-    words::words(text).into_iter().collect()
-}
-
-/// Jaccard likeness of two sets of words.
-fn likeness(a: &BTreeSet<String>, b: &BTreeSet<String>) -> f64 {
-    let both = a.intersection(b).count() as f64;
-    let either = (a.len() + b.len()) as f64 - both;
-    if either > 0.0 { both / either } else { 0.0 }
+    let scored = candidates.iter().enumerate().filter_map(|(at, c)| Some((at, c, marginal(c)?)));
+    let place = |c: &Candidate| (c.passage, c.place);
+    let best = scored.max_by(|(_, a, x), (_, b, y)| x.total_cmp(y).then_with(|| place(b).cmp(&place(a))));
+    best.map(|(at, ..)| at)
 }
 
 fn in_reading_order(chosen: Vec<Candidate>) -> Vec<Choice> {

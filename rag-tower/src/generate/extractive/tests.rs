@@ -96,3 +96,49 @@ async fn the_row_says_who_answered() {
     let _events = Extractive::new().oneshot(request).await.unwrap();
     assert_eq!(trace.snapshot().llm_provider.as_deref(), Some("extractive"));
 }
+
+#[tokio::test]
+async fn the_kind_of_answer_that_is_wanted_decides_among_likely_sentences() {
+    let passages = [
+        "The boat to the island is painted green. The boat to the island leaves at 7.40 from pier 3.\n\n\
+                     Captain of the boat to the island is Marta Oyelaran. The boat to the island has a small café.",
+    ];
+    for (question, expected) in [
+        ("When does the boat to the island leave?", "leaves at 7.40"),
+        ("Who is the captain of the boat to the island?", "Marta Oyelaran"),
+    ] {
+        assert!(text(&answer(question, &passages).await).contains(expected), "{question}");
+    }
+    let two = ["The harbour tour lasts long. The harbour tour costs 12 crowns."];
+    assert!(text(&answer("How much is the harbour tour?", &two).await).contains("12 crowns"));
+}
+
+#[tokio::test]
+async fn words_that_only_ask_or_join_do_not_choose() {
+    let passages = [
+        "Which of them there are is what there is to ask. What is there and which are there?",
+        "Pottery courses run in the mill house: Beginners, Glazing and Wheel Throwing.",
+    ];
+    let said = text(&answer("Which pottery courses are there?", &passages).await);
+    assert!(said.starts_with("Pottery courses run in the mill house"), "{said}");
+}
+
+#[tokio::test]
+async fn scripts_without_spaces_find_their_sentence() {
+    let chinese = ["图书馆在三楼。游泳馆每天早上六点开门，晚上九点关门。停车免费。"];
+    assert!(text(&answer("游泳馆几点开门？", &chinese).await).starts_with("游泳馆每天早上六点开门"));
+    let persian = ["قهوه‌خانه در طبقه دوم است. بلیت موزه چهل هزار تومان است و ۲۰ درصد تخفیف دارد."];
+    assert!(text(&answer("بلیت موزه چند تومان است؟", &persian).await).contains("چهل هزار تومان"));
+}
+
+#[tokio::test]
+async fn a_word_in_another_form_and_the_sentence_after_the_topic_count() {
+    let passages = [
+        "The archive keeps letters of the mill owners. It was founded in 1874 by two sisters. Visitors wear gloves.",
+        "Cycling is allowed on the dam.",
+    ];
+    let said = text(&answer("When was the archive of the mill founded?", &passages).await);
+    assert!(said.contains("1874"), "{said}");
+    let said = text(&answer("Are cyclists allowed?", &passages).await);
+    assert!(said.contains("Cycling is allowed"), "{said}");
+}

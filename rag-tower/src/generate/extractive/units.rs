@@ -1,6 +1,6 @@
 //! A passage's text to the pieces that can be quoted: sentences, list items, table rows.
 
-use unicode_segmentation::UnicodeSegmentation;
+use crate::text::sentences;
 
 /// One quotable piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,8 +86,8 @@ impl Cut {
 
     fn end_paragraph(&mut self) {
         let paragraph = plain(&std::mem::take(&mut self.paragraph));
-        for sentence in paragraph.unicode_sentences() {
-            self.push(sentence.trim().to_owned(), false);
+        for sentence in sentences(&paragraph) {
+            self.push(sentence.to_owned(), false);
         }
     }
 
@@ -127,12 +127,16 @@ fn plain(text: &str) -> String {
     while let Some(at) = rest.find(['*', '`', '[']) {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        match link(rest) {
-            Some((words, after)) => {
+        match (link(rest), footnote(rest)) {
+            (Some((words, after)), _) => {
                 out.push_str(&plain(words));
                 rest = after;
             }
-            None => {
+            (None, Some(after)) => {
+                out.truncate(out.trim_end().len());
+                rest = after;
+            }
+            (None, None) => {
                 if rest.starts_with('[') {
                     out.push('[');
                 }
@@ -142,6 +146,12 @@ fn plain(text: &str) -> String {
     }
     out.push_str(rest);
     out.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What follows a mark such as `[12]`: left in, it would read as one of our citations.
+fn footnote(text: &str) -> Option<&str> {
+    let (number, after) = text.strip_prefix('[')?.split_once(']')?;
+    (!number.is_empty() && number.chars().all(char::is_numeric)).then_some(after)
 }
 
 /// The words of `[words](target)` at the start of a text, and what follows.
@@ -176,10 +186,16 @@ mod tests {
     }
 
     #[test]
+    fn abbreviations_do_not_end_sentences() {
+        let text = "Chi nhánh ở TP. HCM mở cửa lúc 8 giờ. Dr. Lan teaches there.";
+        assert_eq!(texts(text), ["Chi nhánh ở TP. HCM mở cửa lúc 8 giờ.", "Dr. Lan teaches there."]);
+    }
+
+    #[test]
     fn odd_markdown_is_kept_not_lost() {
         assert_eq!(plain("a [b c"), "a [b c");
         assert_eq!(plain("[[a](b)](c"), "[a](c");
         assert_eq!(texts("***\n---\n|"), Vec::<String>::new());
-        assert_eq!(texts("2024. Year"), ["2024.", "Year"]);
+        assert_eq!(texts("It is so [12]. And so[۳]."), ["It is so.", "And so."]);
     }
 }
