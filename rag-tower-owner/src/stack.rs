@@ -29,8 +29,6 @@ use crate::tenant_data::InMemoryBook;
 const IN_FLIGHT: (usize, usize) = (256, 64);
 /// How long a source may take before the answer is made from the others.
 const SOURCE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The share of a question's weighty words that the best passage must hold; below it nothing is answered.
-const FLOOR: f32 = 0.3;
 /// Keys that the rate limiter remembers.
 const RATE_KEYS: usize = 100_000;
 
@@ -71,7 +69,7 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
         // the question's own words decide among them
         .rerank(RerankLayer::new(LexicalRerank::new()).with_keep(config.top_k))
         // "I don't know" rather than an answer from passages that do not fit
-        .confidence(ConfidenceLayer::new(FLOOR))
+        .confidence(ConfidenceLayer::new(LexicalRerank::FLOOR))
         // numbered passages, within the budget
         .prompt(PromptLayer::default().with_max_context_tokens(config.max_context_tokens as u64))
         // the model, or the best sentences

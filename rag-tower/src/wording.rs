@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
+use crate::words::words;
+
 /// The sentences of one language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Wording {
     /// Nothing fits the question.
     pub unknown: Arc<str>,
-    /// Comes before the titles that were searched.
+    /// What was searched: `{count}` stands for how many passages were looked at, `{titles}` for where the nearest are from.
     pub searched: Arc<str>,
     /// Nothing was found at all, so there is nothing to name.
     pub nothing: Arc<str>,
@@ -38,7 +40,7 @@ impl Wording {
     pub fn english() -> Self {
         Self {
             unknown: "I don't know: the documents I may use do not answer this well enough.".into(),
-            searched: "I searched: ".into(),
+            searched: "I looked at {count} passages; the nearest are in: {titles}.".into(),
             nothing: "I searched all documents and found nothing about it.".into(),
             offer: "Would you like a member of staff to answer? Leave a phone number and your question."
                 .into(),
@@ -55,7 +57,7 @@ impl Wording {
         Self {
             unknown: "Tôi chưa biết câu trả lời: các tài liệu tôi được dùng chưa trả lời đủ rõ câu hỏi này."
                 .into(),
-            searched: "Tôi đã tìm trong: ".into(),
+            searched: "Tôi đã xem {count} đoạn tài liệu; gần nhất là trong: {titles}.".into(),
             nothing: "Tôi đã tìm trong mọi tài liệu nhưng không thấy nội dung nào liên quan.".into(),
             offer: "Bạn có muốn nhân viên trả lời không? Hãy để lại số điện thoại và câu hỏi.".into(),
             out_of_domain:
@@ -89,10 +91,31 @@ impl Default for Wordings {
     }
 }
 
-/// True for a text with a letter that, among the languages written in Latin script, Vietnamese alone uses. A question
-/// typed without diacritics is not recognised.
+/// True for a text with a letter that, among the languages written in Latin script, Vietnamese alone uses, and for one
+/// typed without marks that asks in Vietnamese.
 fn is_vietnamese(text: &str) -> bool {
-    text.chars().any(|c| matches!(c, 'ơ' | 'Ơ' | 'ư' | 'Ư' | 'đ' | 'Đ' | '\u{1ea0}'..='\u{1ef9}'))
+    const ASKS: [[&str; 2]; 18] = [
+        ["bao", "nhieu"],
+        ["bao", "lau"],
+        ["bao", "gio"],
+        ["khi", "nao"],
+        ["the", "nao"],
+        ["nhu", "nao"],
+        ["la", "gi"],
+        ["cai", "gi"],
+        ["o", "dau"],
+        ["tai", "sao"],
+        ["vi", "sao"],
+        ["hoc", "phi"],
+        ["khong", "a"],
+        ["duoc", "khong"],
+        ["thi", "sao"],
+        ["may", "gio"],
+        ["cho", "hoi"],
+        ["nhung", "gi"],
+    ];
+    let marked = |c| matches!(c, 'ơ' | 'Ơ' | 'ư' | 'Ư' | 'đ' | 'Đ' | '\u{1ea0}'..='\u{1ef9}');
+    text.contains(marked) || words(text).windows(2).any(|pair| ASKS.iter().any(|asks| pair == asks))
 }
 
 #[cfg(test)]
@@ -103,6 +126,7 @@ mod tests {
     fn people_are_answered_in_their_language() {
         let wordings = Wordings::default();
         assert_eq!(wordings.of("Học phí bao nhiêu?"), &Wording::vietnamese());
+        assert_eq!(wordings.of("hoc phi bao nhieu vay"), &Wording::vietnamese());
         assert_eq!(wordings.of("Où est le café ?"), &Wording::english());
         assert_eq!(Wordings::only(Wording::english()).of("Học phí"), &Wording::english());
     }

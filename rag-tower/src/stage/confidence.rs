@@ -17,8 +17,13 @@ use crate::wording::Wordings;
 /// Abstains, without calling the stage inside, when confidence is below a floor or nothing was found.
 ///
 /// Confidence is the best passage's score, brought to 0 to 1, unless [`with_measure`](Self::with_measure) says
-/// otherwise; it is written to the trace in every case. The answer then says that it does not know, names what was
-/// searched and offers a person, and ends as [`Finish::Abstained`].
+/// otherwise; it is written to the trace in every case. The answer then says that it does not know, says how many passages
+/// were looked at and where the nearest are from, and offers a person. It ends as [`Finish::Abstained`], whose reason is on
+/// the trace.
+///
+/// A floor fits one scorer: [`LexicalRerank::FLOOR`](super::LexicalRerank::FLOOR) the reranker that needs no model. For
+/// another, [`calibrate`](super::calibrate()) finds it from questions of your own of which you know whether your documents
+/// answer them.
 ///
 /// A fused rank says nothing about fit: the best of a bad lot still comes first and scores 1. After
 /// [`Hybrid`](crate::retrieve::Hybrid) or [`Weighted`](crate::retrieve::Weighted) either rerank before this layer, or
@@ -88,7 +93,10 @@ impl ConfidenceLayer {
         }
         let searched = match titles.as_slice() {
             [] => words.nothing.to_string(),
-            titles => format!("{}{}.", words.searched, titles.join(", ")),
+            titles => words
+                .searched
+                .replace("{count}", &looked_at(request).to_string())
+                .replace("{titles}", &titles.join(", ")),
         };
         let text = format!("{} {searched} {}", words.unknown, words.offer);
         Answer::text(request.ask.id(), text, Finish::Abstained(reason))
@@ -112,6 +120,17 @@ impl<S> Layer<S> for ConfidenceLayer {
 impl StageLayer for ConfidenceLayer {
     type In = Retrieved;
     type Out = Retrieved;
+}
+
+/// How many passages were looked at: those that were found, though fewer may have come this far.
+fn looked_at(request: &Retrieved) -> usize {
+    let found = request.trace().with(|facts| {
+        let mut chunks: Vec<_> = facts.hits.iter().map(|hit| hit.chunk).collect();
+        chunks.sort_unstable();
+        chunks.dedup();
+        chunks.len()
+    });
+    found.max(request.passages.len())
 }
 
 fn best_score(passages: &Passages) -> f32 {
@@ -168,8 +187,11 @@ mod tests {
         assert_eq!(events.last(), Some(&Event::Finished(Finish::Abstained(AbstainReason::BelowThreshold))));
         assert_eq!((calls, confidence), (0, Some(0.29)));
         let text = testing::text(&events);
-        assert!(text.contains("I don't know") && text.contains("Title of one, Title of two"), "{text}");
-        assert!(text.contains("member of staff"), "{text}");
+        assert!(text.contains("I don't know") && text.contains("looked at 2 passages"), "{text}");
+        assert!(
+            text.contains("in: Title of one, Title of two.") && text.contains("member of staff"),
+            "{text}"
+        );
     }
 
     #[tokio::test]

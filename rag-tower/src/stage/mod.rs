@@ -9,9 +9,12 @@
 //! A stage changes the type of the request, so the compiler checks their order. Each is an ordinary Tower layer;
 //! [`Pipeline`](crate::Pipeline) assembles them and reports a wrong order on the line that has it.
 
+mod calibrate;
 mod checkpoint;
 mod confidence;
 mod embed;
+#[cfg(test)]
+mod floor_tests;
 mod future;
 mod generate;
 mod prompt;
@@ -23,6 +26,7 @@ pub(crate) mod testing;
 
 use tower_service::Service;
 
+pub use self::calibrate::{Calibration, Labelled, calibrate};
 pub use self::checkpoint::{Checkpoint, CheckpointLayer};
 pub use self::confidence::{ConfidenceLayer, ConfidenceStage};
 pub(crate) use self::embed::embed_query;
