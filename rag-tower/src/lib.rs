@@ -30,6 +30,7 @@ pub mod postgres;
 #[cfg(feature = "qdrant")]
 pub mod qdrant;
 pub mod quota;
+mod rank;
 pub mod rescue;
 pub mod retrieve;
 pub mod route;

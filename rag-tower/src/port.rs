@@ -14,4 +14,6 @@ pub use self::embed::{EmbedKind, EmbedRequest, Embedder, Embedding};
 pub use self::generate::{GenerateRequest, Generator, Message, Speaker};
 pub use self::memory::MemoryStore;
 pub use self::rerank::{Rerank, RerankRequest};
-pub use self::vectors::{Hit, Point, QueryVector, SparseVector, VectorQuery, VectorStore};
+pub use self::vectors::{
+    FusedHit, Hit, HybridQuery, Point, QueryVector, SparseVector, VectorQuery, VectorStore,
+};

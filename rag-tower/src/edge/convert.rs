@@ -66,6 +66,7 @@ pub(super) fn query(
     visible: &Visible,
     limit: usize,
     exact: bool,
+    payload: bool,
 ) -> Result<QueryRequest, Error> {
     let (vector, name) = match vector {
         QueryVector::Dense(vector) => (VectorInternal::Dense(vector.as_slice().to_vec()), DENSE),
@@ -80,13 +81,16 @@ pub(super) fn query(
         offset: 0,
         params: Some(SearchParams { exact, hnsw_ef: Some(SEARCH_WIDTH), ..SearchParams::default() }),
         with_vector: WithVector::Bool(false),
-        with_payload: WithPayloadInterface::Bool(true),
+        with_payload: WithPayloadInterface::Bool(payload),
     })
 }
 
 pub(super) fn hit(point: &ScoredPoint) -> Result<Hit, Error> {
-    let payload = point.payload.as_ref();
-    points::hit(|key| payload.and_then(|Payload(payload)| payload.get(key)?.as_str()), point.score)
+    hit_of(point.payload.as_ref(), point.score)
+}
+
+pub(super) fn hit_of(payload: Option<&Payload>, score: f32) -> Result<Hit, Error> {
+    points::hit(|key| payload.and_then(|Payload(payload)| payload.get(key)?.as_str()), score)
 }
 
 /// The engine's failure as ours. Its text may name paths and is kept as the source only.

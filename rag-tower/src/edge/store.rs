@@ -1,19 +1,23 @@
 //! Points in, hits out, through the engine in this process.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use qdrant_edge::{CountRequest, EdgeShard};
+use qdrant_edge::{
+    CountRequest, EdgeShard, Filter, PointId, QueryRequest, ScoredPoint, WithPayloadInterface,
+};
 use tokio::sync::Semaphore;
 
 use super::convert;
 use super::files::{Directory, Opened};
 use crate::error::{Error, ErrorKind, Stage};
-use crate::passage::DocumentId;
+use crate::passage::{DocumentId, Found};
 use crate::points::{BRANCH, DOCUMENT, TENANT, Visible};
-use crate::port::{Hit, Point, QueryVector, VectorQuery, VectorStore};
+use crate::port::{FusedHit, Hit, HybridQuery, Point, QueryVector, VectorQuery, VectorStore};
+use crate::rank::rrf;
 use crate::tenant::TenantScope;
 
 /// The embedded engine. Clones share it.
@@ -200,15 +204,25 @@ impl VectorStore for EdgeStore {
         }
         let visible = Visible::narrowed(scope, &query.filter)?;
         let all = convert::filter(&Visible::of(scope))?;
-        let (vector, limit) = (query.vector.clone(), query.limit);
+        let query = query.clone();
         self.read(move |inner| {
-            let count = CountRequest { filter: Some(all), exact: false };
-            let points = inner.shard.count(count).map_err(convert::failed(Stage::Retrieve))?;
-            let request = convert::query(&vector, &visible, limit, points <= EXACT_UP_TO)?;
-            let found = inner.shard.query(request).map_err(convert::failed(Stage::Retrieve))?;
-            found.iter().map(convert::hit).collect()
+            let exact = inner.is_small(all)?;
+            let request = convert::query(&query.vector, &visible, query.limit, exact, true)?;
+            inner.query(request)?.iter().map(convert::hit).collect()
         })
         .await
+    }
+
+    /// Both searches in one turn on the blocking pool; only the hits that are left have their payload read.
+    async fn hybrid(&self, scope: &TenantScope, query: &HybridQuery) -> Result<Vec<FusedHit>, Error> {
+        query.dense.check(Stage::Retrieve, self.inner.dimensions)?;
+        if query.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let visible = Visible::narrowed(scope, &query.filter)?;
+        let all = convert::filter(&Visible::of(scope))?;
+        let query = query.clone();
+        self.read(move |inner| inner.hybrid(&query, &visible, all)).await
     }
 
     async fn count(&self, scope: &TenantScope) -> Result<u64, Error> {
@@ -267,6 +281,53 @@ impl Inner {
         })
     }
 
+    /// True when a scope, by its filter, has few enough points to compare all of them.
+    fn is_small(&self, filter: Filter) -> Result<bool, Error> {
+        let count = CountRequest { filter: Some(filter), exact: false };
+        let points = self.shard.count(count).map_err(convert::failed(Stage::Retrieve))?;
+        Ok(points <= EXACT_UP_TO)
+    }
+
+    fn query(&self, request: QueryRequest) -> Result<Vec<ScoredPoint>, Error> {
+        self.shard.query(request).map_err(convert::failed(Stage::Retrieve))
+    }
+
+    fn hybrid(&self, query: &HybridQuery, visible: &Visible, all: Filter) -> Result<Vec<FusedHit>, Error> {
+        let exact = self.is_small(all)?;
+        let leg =
+            |leg: VectorQuery| self.query(convert::query(&leg.vector, visible, leg.limit, exact, false)?);
+        let (dense, sparse) = query.legs();
+        let dense = leg(dense)?;
+        let sparse = sparse.map(leg).transpose()?.unwrap_or_default();
+
+        let ids = |points: &[ScoredPoint]| points.iter().map(|point| point.id).collect::<Vec<_>>();
+        let mut ranked = rrf([(query.dense_weight, ids(&dense)), (1.0 - query.dense_weight, ids(&sparse))]);
+        // equal scores are ordered by chunk, which only the payload knows
+        let last = query.limit.min(ranked.len()).checked_sub(1).and_then(|last| ranked.get(last));
+        let worst = last.map_or(0.0, |(_, score)| *score);
+        ranked.retain(|(_, score)| *score >= worst);
+
+        let wanted: Vec<_> = ranked.iter().map(|(id, _)| *id).collect();
+        let records = self
+            .shard
+            .retrieve(&wanted, Some(WithPayloadInterface::Bool(true)), None)
+            .map_err(convert::failed(Stage::Retrieve))?;
+        let (scores, dense, sparse): (HashMap<_, _>, _, _) =
+            (ranked.into_iter().collect(), found(&dense), found(&sparse));
+        let mut hits = records
+            .iter()
+            .map(|record| {
+                let id = record.id;
+                let score = scores.get(&id).copied().unwrap_or_default();
+                let hit = convert::hit_of(record.payload.as_ref(), score)?;
+                Ok(FusedHit { hit, dense: dense.get(&id).copied(), sparse: sparse.get(&id).copied() })
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        hits.sort_by(|a, b| b.hit.score.total_cmp(&a.hit.score).then(a.hit.chunk.cmp(&b.hit.chunk)));
+        hits.truncate(query.limit);
+        Ok(hits)
+    }
+
     /// Optimises the index when enough was written. The caller holds the writer's permit.
     fn upkeep(&self) -> Result<(), Error> {
         if self.written.load(Ordering::Relaxed) < OPTIMISE_AFTER {
@@ -279,6 +340,11 @@ impl Inner {
         tracing::debug!(millis = began.elapsed().as_millis(), "optimised the vector index");
         Ok(())
     }
+}
+
+fn found(points: &[ScoredPoint]) -> HashMap<PointId, Found> {
+    let ranked = (1..).zip(points);
+    ranked.map(|(rank, point)| (point.id, Found { rank, score: point.score })).collect()
 }
 
 async fn permit(of: &Arc<Semaphore>) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {

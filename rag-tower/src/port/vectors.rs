@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 
+use futures_util::future::try_join;
+
 use super::Embedding;
 use crate::error::Error;
 use crate::filter::Filter;
-use crate::passage::{ChunkId, DocumentId, Origin};
+use crate::passage::{ChunkId, DocumentId, Found, Origin};
+use crate::rank::fuse_hits;
 use crate::tenant::{BranchId, TenantScope};
 
 /// A sparse vector: ascending term ids with their weights, of equal length.
@@ -69,6 +72,34 @@ pub struct Hit {
     pub score: f32,
 }
 
+/// A search by meaning and by words at once.
+#[derive(Clone, Debug)]
+pub struct HybridQuery {
+    /// What is meant.
+    pub dense: Embedding,
+    /// The words; without any, the search is by meaning alone.
+    pub sparse: SparseVector,
+    /// The share of the meaning in the fusion, from 0 to 1; the words have the rest.
+    pub dense_weight: f32,
+    /// What narrows it.
+    pub filter: Filter,
+    /// The most points that each of the two gives to the fusion.
+    pub candidates: usize,
+    /// The most hits.
+    pub limit: usize,
+}
+
+/// One hit of a [`HybridQuery`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct FusedHit {
+    /// The hit; its score is 0 to 1, and 1 when both searches have it first.
+    pub hit: Hit,
+    /// How the search by meaning found it, where the store knows.
+    pub dense: Option<Found>,
+    /// How the search by words found it, where the store knows.
+    pub sparse: Option<Found>,
+}
+
 /// A vector index shared by all tenants: what a backend implements. Every method filters by the scope's tenant, and by
 /// its branches, inside the index; a filter that cannot be applied is an error, never a search without it.
 pub trait VectorStore: Send + Sync + 'static {
@@ -104,6 +135,31 @@ pub trait VectorStore: Send + Sync + 'static {
         query: &VectorQuery,
     ) -> impl Future<Output = Result<Vec<Hit>, Error>> + Send;
 
+    /// The nearest points by meaning and by words, fused by reciprocal rank: a point scores
+    /// `61 · Σ weight / (60 + rank)` over the searches that found it. Best first; equal scores by chunk, so that every
+    /// store gives one order. A store that can do this in one call does; otherwise both searches run at once.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search): of two searches in one store, neither stands for the other.
+    fn hybrid(
+        &self,
+        scope: &TenantScope,
+        query: &HybridQuery,
+    ) -> impl Future<Output = Result<Vec<FusedHit>, Error>> + Send {
+        async move {
+            let (dense, sparse) = query.legs();
+            let dense = self.search(scope, &dense);
+            let sparse = async {
+                match &sparse {
+                    Some(sparse) => self.search(scope, sparse).await,
+                    None => Ok(Vec::new()),
+                }
+            };
+            let (dense, sparse) = try_join(dense, sparse).await?;
+            Ok(fuse_hits(dense, sparse, query.dense_weight, query.limit))
+        }
+    }
+
     /// How many points the scope may see.
     ///
     /// # Errors
@@ -118,5 +174,20 @@ impl SparseVector {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()
+    }
+}
+
+// === impl HybridQuery ===
+
+impl HybridQuery {
+    /// The two searches that it is made of; the second only when there are words.
+    pub(crate) fn legs(&self) -> (VectorQuery, Option<VectorQuery>) {
+        let leg = |vector| VectorQuery {
+            vector,
+            filter: self.filter.clone(),
+            limit: if self.limit == 0 { 0 } else { self.candidates.max(self.limit) },
+        };
+        let sparse = (!self.sparse.is_empty()).then(|| leg(QueryVector::Sparse(self.sparse.clone())));
+        (leg(QueryVector::Dense(self.dense.clone())), sparse)
     }
 }

@@ -5,7 +5,8 @@ use qdrant_client::qdrant::{
     Condition, CountPoints, CountPointsBuilder, CreateCollection, CreateCollectionBuilder,
     CreateFieldIndexCollection, CreateFieldIndexCollectionBuilder, DeletePoints, DeletePointsBuilder,
     Distance, FieldType, Filter, HnswConfigDiffBuilder, KeywordIndexParamsBuilder, NamedVectors, PointStruct,
-    Query, QueryPoints, QueryPointsBuilder, ScoredPoint, SearchParamsBuilder, SparseVectorParamsBuilder,
+    PrefetchQueryBuilder, Query, QueryBatchPoints, QueryBatchPointsBuilder, QueryPoints, QueryPointsBuilder,
+    Rrf, ScoredPoint, SearchParams, SearchParamsBuilder, SparseVectorParamsBuilder,
     SparseVectorsConfigBuilder, UpsertPoints, UpsertPointsBuilder, Vector, VectorInput, VectorParamsBuilder,
     VectorsConfigBuilder,
 };
@@ -14,13 +15,18 @@ use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Stage};
 use crate::points::{self, AnyOf, DENSE, SPARSE, TENANT, Visible};
-use crate::port::{Hit, Point, QueryVector};
+use crate::port::{Hit, Point, QueryVector, VectorQuery};
+use crate::rank::RRF_K;
 use crate::tenant::TenantScope;
 
 /// What the graph search looks at when a tenant has too many points for an exact one.
 const SEARCH_WIDTH: u64 = 256;
 /// Points of one tenant up to which the server is told to compare all of them.
 const EXACT_UP_TO: u64 = 20_000;
+
+/// Hits that the server is asked for beyond those that are wanted: it orders equal scores as it likes, and they are
+/// ordered by chunk here. More are never equal: `1 / (60 + a) + 1 / (60 + b)` takes few values twice.
+const TIES: usize = 16;
 
 /// gRPC's `INVALID_ARGUMENT`, `FAILED_PRECONDITION` and `UNIMPLEMENTED`.
 const REFUSED: [i32; 3] = [3, 9, 12];
@@ -85,21 +91,61 @@ pub(super) fn count(collection: &str, visible: &Visible) -> CountPoints {
     CountPointsBuilder::new(collection).filter(filter(visible)).exact(true).build()
 }
 
-pub(super) fn query(collection: &str, vector: &QueryVector, visible: &Visible, limit: usize) -> QueryPoints {
-    let (vector, name) = match vector {
-        QueryVector::Dense(vector) => (VectorInput::new_dense(vector.as_slice().to_vec()), DENSE),
-        QueryVector::Sparse(vector) => {
-            (VectorInput::new_sparse(vector.indices.clone(), vector.values.clone()), SPARSE)
-        }
-    };
+pub(super) fn query(collection: &str, query: VectorQuery, visible: &Visible) -> QueryPoints {
+    let (vector, name) = input(query.vector);
     QueryPointsBuilder::new(collection)
         .query(Query::new_nearest(vector))
         .using(name)
         .filter(filter(visible))
-        .params(SearchParamsBuilder::default().hnsw_ef(SEARCH_WIDTH).build())
-        .limit(limit as u64)
+        .params(params())
+        .limit(query.limit as u64)
         .with_payload(true)
         .build()
+}
+
+/// Several searches in one request.
+pub(super) fn queries(collection: &str, queries: [VectorQuery; 2], visible: &Visible) -> QueryBatchPoints {
+    let queries = queries.map(|leg| query(collection, leg, visible));
+    QueryBatchPointsBuilder::new(collection, queries.to_vec()).build()
+}
+
+/// Both searches, fused by the server with equal weights. The filter is at the top and in both.
+pub(super) fn fused(
+    collection: &str,
+    legs: [VectorQuery; 2],
+    visible: &Visible,
+    limit: usize,
+) -> QueryPoints {
+    let prefetch = |leg: VectorQuery| {
+        let (vector, name) = input(leg.vector);
+        PrefetchQueryBuilder::default()
+            .query(Query::new_nearest(vector))
+            .using(name)
+            .filter(filter(visible))
+            .params(params())
+            .limit(leg.limit as u64)
+            .build()
+    };
+    // the server counts ranks from 0
+    let rrf = Rrf { k: Some(u32::from(RRF_K) + 1), weights: Vec::new() };
+    QueryPointsBuilder::new(collection)
+        .prefetch(legs.map(prefetch).to_vec())
+        .query(Query::new_rrf(rrf))
+        .filter(filter(visible))
+        .limit((limit + TIES) as u64)
+        .with_payload(true)
+        .build()
+}
+
+fn input(vector: QueryVector) -> (VectorInput, &'static str) {
+    match vector {
+        QueryVector::Dense(vector) => (VectorInput::new_dense(vector.as_slice().to_vec()), DENSE),
+        QueryVector::Sparse(vector) => (VectorInput::new_sparse(vector.indices, vector.values), SPARSE),
+    }
+}
+
+fn params() -> SearchParams {
+    SearchParamsBuilder::default().hnsw_ef(SEARCH_WIDTH).build()
 }
 
 pub(super) fn hit(point: &ScoredPoint) -> Result<Hit, Error> {

@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use qdrant_client::Qdrant;
-use qdrant_client::qdrant::{CollectionInfo, PayloadSchemaType, vectors_config};
+use qdrant_client::qdrant::{CollectionInfo, PayloadSchemaType, QueryPoints, vectors_config};
 use tokio::time::Instant;
 
 use super::convert;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::passage::DocumentId;
 use crate::points::{BRANCH, DENSE, DOCUMENT, TENANT, Visible};
-use crate::port::{Hit, Point, QueryVector, VectorQuery, VectorStore};
+use crate::port::{FusedHit, Hit, HybridQuery, Point, QueryVector, VectorQuery, VectorStore};
+use crate::rank::{fuse_hits, scaled};
 use crate::tenant::TenantScope;
 
 /// A collection of a Qdrant server. Clones share the connections.
@@ -170,9 +171,47 @@ impl VectorStore for QdrantStore {
         }
         let visible = Visible::narrowed(scope, &query.filter)?;
         self.inner.check().await?;
-        let request = convert::query(&self.inner.collection, &query.vector, &visible, query.limit);
-        let found = self.inner.client.query(request).await.map_err(convert::failed(Stage::Retrieve))?;
-        found.result.iter().map(convert::hit).collect()
+        self.inner.query(convert::query(&self.inner.collection, query.clone(), &visible)).await
+    }
+
+    /// One request. With equal weights the server fuses; it weighs ranks in another way than this library, so for other
+    /// weights it sends both lists, which are fused here.
+    async fn hybrid(&self, scope: &TenantScope, query: &HybridQuery) -> Result<Vec<FusedHit>, Error> {
+        query.dense.check(Stage::Retrieve, self.inner.dimensions)?;
+        if query.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let visible = Visible::narrowed(scope, &query.filter)?;
+        self.inner.check().await?;
+        let inner = &self.inner;
+        match query.legs() {
+            (dense, None) => {
+                let hits = inner.query(convert::query(&inner.collection, dense, &visible)).await?;
+                Ok(fuse_hits(hits, Vec::new(), query.dense_weight, query.limit))
+            }
+            (dense, Some(sparse)) if query.dense_weight == 0.5 => {
+                let request = convert::fused(&inner.collection, [dense, sparse], &visible, query.limit);
+                let mut hits = inner.query(request).await?;
+                for hit in &mut hits {
+                    hit.score = scaled(hit.score * query.dense_weight);
+                }
+                hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.chunk.cmp(&b.chunk)));
+                hits.truncate(query.limit);
+                let fused = hits.into_iter().map(|hit| FusedHit { hit, dense: None, sparse: None });
+                Ok(fused.collect())
+            }
+            (dense, Some(sparse)) => {
+                let request = convert::queries(&inner.collection, [dense, sparse], &visible);
+                let failed = convert::failed(Stage::Retrieve);
+                let found = inner.client.query_batch(request).await.map_err(failed)?;
+                let mut lists =
+                    found.result.iter().map(|list| list.result.iter().map(convert::hit).collect());
+                let mut next =
+                    || lists.next().unwrap_or_else(|| Err(Error::store(Stage::Retrieve, "a missing list")));
+                let (dense, sparse) = (next()?, next()?);
+                Ok(fuse_hits(dense, sparse, query.dense_weight, query.limit))
+            }
+        }
     }
 
     async fn count(&self, scope: &TenantScope) -> Result<u64, Error> {
@@ -214,6 +253,11 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    async fn query(&self, request: QueryPoints) -> Result<Vec<Hit>, Error> {
+        let found = self.client.query(request).await.map_err(convert::failed(Stage::Retrieve))?;
+        found.result.iter().map(convert::hit).collect()
     }
 
     async fn info(&self, stage: Stage) -> Result<CollectionInfo, Error> {

@@ -10,11 +10,8 @@ use super::series::Series;
 use super::{Query, Retrieve};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::passage::{Found, Passage, Passages};
+use crate::rank::rrf;
 use crate::trace::TraceHandle;
-
-/// The constant of reciprocal-rank fusion: Cormack, Clarke and Büttcher, *Reciprocal Rank Fusion outperforms Condorcet
-/// and individual Rank Learning Methods* (2009).
-pub(super) const RRF_K: f32 = 60.0;
 
 /// A source's name, and what is measured under it.
 #[derive(Clone)]
@@ -62,13 +59,13 @@ pub(super) async fn ask<V, R: Retrieve<V>>(
 
 /// Takes what a source answered. A source that is down is noted and gives nothing; one that returned a foreign passage,
 /// or could not apply the tenant's filter, fails the whole search: another source's answer does not mend that.
-pub(super) fn survive(
+pub(super) fn survive<T>(
     Name { name, .. }: &Name,
-    answered: Result<Vec<Passage>, Error>,
+    answered: Result<T, Error>,
     trace: &TraceHandle,
-) -> Result<Option<Vec<Passage>>, Error> {
+) -> Result<Option<T>, Error> {
     match answered {
-        Ok(passages) => Ok(Some(passages)),
+        Ok(answer) => Ok(Some(answer)),
         Err(error) if matches!(error.kind(), ErrorKind::Isolation | ErrorKind::FilterUnavailable) => {
             Err(error)
         }
@@ -85,31 +82,25 @@ pub(super) fn all_down() -> Error {
     Error::new(ErrorKind::StoreUnavailable, Stage::Retrieve)
 }
 
-/// Reciprocal-rank fusion of lists, each with its weight: a passage scores `Σ weight / (60 + rank)` over the lists that
-/// hold it, times 61 so that with weights that sum to 1 the best possible score is 1. The best `limit` remain. Equal
-/// scores keep the order in which the lists hold them.
+/// Reciprocal-rank fusion of lists, each with its weight; see [`rrf`]. The best `limit` remain, each with how every list
+/// found it.
 pub(super) fn fuse(lists: Vec<(f32, Vec<Passage>)>, limit: usize) -> Vec<Passage> {
-    let mut at = HashMap::new();
-    let mut fused: Vec<Passage> = Vec::new();
-    for (weight, list) in lists {
-        for (rank, mut passage) in (1_u16..).zip(list) {
-            let score = weight * (RRF_K + 1.0) / (RRF_K + f32::from(rank));
-            match at.entry(passage.chunk) {
-                Entry::Vacant(entry) => {
-                    entry.insert(fused.len());
-                    passage.score = score;
-                    fused.push(passage);
-                }
-                Entry::Occupied(entry) => {
-                    if let Some(known) = fused.get_mut(*entry.get()) {
-                        known.score += score;
-                        known.found.append(&mut passage.found);
-                    }
-                }
+    let chunks = |(weight, list): &(f32, Vec<Passage>)| {
+        (*weight, list.iter().map(|passage| passage.chunk).collect::<Vec<_>>())
+    };
+    let ranked = rrf(lists.iter().map(chunks));
+    let mut passages = HashMap::<_, Passage>::new();
+    for mut passage in lists.into_iter().flat_map(|(_, list)| list) {
+        match passages.entry(passage.chunk) {
+            Entry::Occupied(mut known) => known.get_mut().found.append(&mut passage.found),
+            Entry::Vacant(entry) => {
+                entry.insert(passage);
             }
         }
     }
-    fused.sort_by(|a, b| b.score.total_cmp(&a.score));
-    fused.truncate(limit);
-    fused
+    let fused = ranked.into_iter().take(limit).filter_map(|(chunk, score)| {
+        let passage = passages.remove(&chunk)?;
+        Some(Passage { score, ..passage })
+    });
+    fused.collect()
 }

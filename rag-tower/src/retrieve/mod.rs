@@ -3,6 +3,7 @@
 mod adapt;
 mod dense;
 mod fuse;
+mod fused;
 mod hybrid;
 mod memory;
 mod query;
@@ -14,6 +15,7 @@ mod weighted;
 
 pub use self::adapt::{EmbedQuery, EmbedQueryLayer, KeywordOnly};
 pub use self::dense::DenseSource;
+pub use self::fused::FusedSource;
 pub use self::hybrid::Hybrid;
 pub use self::memory::MemoryVectors;
 pub use self::query::{Query, Retrieve, fetch};

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::filter::Condition;
 use crate::passage::{ChunkId, DocumentId, Origin};
-use crate::port::{Embedding, Hit, Point, QueryVector, SparseVector, VectorQuery, VectorStore};
+use crate::port::{Embedding, Hit, HybridQuery, Point, QueryVector, SparseVector, VectorQuery, VectorStore};
 use crate::tenant::{BranchId, Branches};
 use crate::{ErrorKind, Filter, Grant, TenantAuthority, TenantId, TenantScope};
 
@@ -30,6 +30,7 @@ async fn holds<V: VectorStore>(store: &V) {
     the_same_chunk_again_replaces(store).await;
     a_vector_of_another_size_is_refused(store).await;
     words_score_by_dot_product(store).await;
+    both_at_once_are_both_fused(store).await;
 }
 
 /// A has many vectors around the query, B has few: B's ten best are exact.
@@ -217,6 +218,72 @@ async fn words_score_by_dot_product<V: VectorStore>(store: &V) {
     // Equal scores may come in either order.
     assert_eq!(found.iter().map(|(_, score)| *score).collect::<Vec<_>>(), [4.0, 4.0]);
     assert!(found.iter().all(|(chunk, _)| chunks[..2].contains(chunk)));
+}
+
+/// What a store fuses is what the formula gives over its two searches, in one order, and nobody else's.
+async fn both_at_once_are_both_fused<V: VectorStore>(store: &V) {
+    let (a, b) = (tenant(), tenant());
+    let mut random = Random(11);
+    let kept = document();
+    for scope in [&a, &b] {
+        for document in [kept, document()] {
+            let points = (0..40).map(|n| Point {
+                dense: Embedding::new(std::array::from_fn::<f32, DIMENSIONS, _>(|_| random.next() - 0.5)),
+                sparse: weights(&[(n % 3, 1.0 + random.next()), (3 + n % 2, 1.0 + random.next())]),
+                ..point(scope, document, n)
+            });
+            store.upsert(scope, points.collect()).await.unwrap();
+        }
+    }
+    let only = Filter::default().and(Condition::Document(vec![kept])).unwrap();
+    for (words, filter, dense_weight, candidates, limit) in [
+        (&[(0, 1.0), (3, 0.5)][..], Filter::default(), 0.5, 40, 10),
+        (&[(0, 1.0), (3, 0.5)], Filter::default(), 0.5, 15, 30),
+        (&[(1, 1.0)], only.clone(), 0.5, 10, 7),
+        (&[(1, 1.0), (2, 0.2)], only, 0.3, 20, 12),
+        (&[], Filter::default(), 0.5, 20, 5),
+        (&[(99, 1.0)], Filter::default(), 0.5, 20, 5),
+    ] {
+        let query = HybridQuery {
+            dense: Embedding::new(std::array::from_fn::<f32, DIMENSIONS, _>(|_| random.next() - 0.5)),
+            sparse: weights(words),
+            dense_weight,
+            filter: filter.clone(),
+            candidates,
+            limit,
+        };
+        let most = candidates.max(limit);
+        let by_meaning =
+            search(store, &a, QueryVector::Dense(query.dense.clone()), filter.clone(), most).await;
+        let by_words = match words {
+            [] => Vec::new(),
+            words => search(store, &a, sparse(words), filter.clone(), most).await,
+        };
+        let mut expected = BTreeMap::<ChunkId, f32>::new();
+        for (weight, hits) in [(dense_weight, by_meaning), (1.0 - dense_weight, by_words)] {
+            for (rank, hit) in (1_u16..).zip(hits) {
+                *expected.entry(hit.chunk).or_default() += weight / (60.0 + f32::from(rank));
+            }
+        }
+        let mut expected: Vec<_> =
+            expected.into_iter().map(|(chunk, sum)| (chunk, crate::rank::scaled(sum))).collect();
+        expected.sort_by(|(x, one), (y, two)| two.total_cmp(one).then(x.cmp(y)));
+        expected.truncate(limit);
+        let fused = store.hybrid(&a, &query).await.unwrap();
+        let chunks: Vec<_> = fused.iter().map(|fused| fused.hit.chunk).collect();
+        let wanted: Vec<_> = expected.iter().map(|(chunk, _)| *chunk).collect();
+        assert_eq!(chunks, wanted, "{words:?} {dense_weight} {candidates} {limit}");
+        let own = Origin::Tenant { tenant: a.tenant(), branch: None };
+        for (fused, (_, score)) in fused.iter().zip(expected) {
+            assert_eq!(fused.hit.origin, own);
+            assert_eq!(fused.hit.score, score);
+        }
+        let nobody = store.hybrid(&tenant(), &query).await.unwrap();
+        assert_eq!(nobody, []);
+        assert_eq!(store.hybrid(&a, &HybridQuery { limit: 0, ..query.clone() }).await.unwrap(), []);
+        let short = HybridQuery { dense: Embedding::new([1.0; 3]), ..query };
+        assert_eq!(store.hybrid(&a, &short).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
 }
 
 async fn search<V: VectorStore>(

@@ -57,7 +57,7 @@ async fn the_tenant_is_required_at_the_top_of_every_request() {
 /// Searches, counts and deletions carry the tenant at the top level, and nothing there that could widen it.
 fn every_request_is_narrowed(seen: &[Seen]) {
     for Seen { method, filter, .. } in seen {
-        if !["query", "count", "delete"].contains(method) {
+        if !["query", "prefetch", "count", "delete"].contains(method) {
             continue;
         }
         let filter = filter.as_ref().unwrap_or_else(|| panic!("{method} without a filter"));

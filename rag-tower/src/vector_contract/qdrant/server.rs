@@ -116,6 +116,75 @@ impl State {
     }
 }
 
+impl State {
+    fn query(&self, request: wire::QueryPoints) -> Result<Vec<wire::ScoredPoint>, Status> {
+        let filter = self.saw("query", request.filter.as_ref())?;
+        if let Some(status) = self.fail.lock().unwrap().clone() {
+            return Err(status);
+        }
+        let prefetches = request
+            .prefetch
+            .into_iter()
+            .map(|leg| {
+                Ok(engine::Prefetch {
+                    prefetches: Vec::new(),
+                    query: Some(scoring(leg.query, leg.using)?),
+                    limit: leg.limit.unwrap_or(10) as usize,
+                    params: None,
+                    filter: self.saw("prefetch", leg.filter.as_ref())?,
+                    score_threshold: None,
+                })
+            })
+            .collect::<Result<_, Status>>()?;
+        let request = engine::QueryRequest {
+            prefetches,
+            query: Some(scoring(request.query, request.using)?),
+            filter,
+            score_threshold: None,
+            limit: request.limit.unwrap_or(10) as usize,
+            offset: 0,
+            params: None,
+            with_vector: engine::WithVector::Bool(false),
+            with_payload: engine::WithPayloadInterface::Bool(true),
+        };
+        let found = self.with(|shard| shard.query(request))?;
+        Ok(found.into_iter().map(scored).collect())
+    }
+}
+
+fn scoring(query: Option<wire::Query>, using: Option<String>) -> Result<engine::ScoringQuery, Status> {
+    use wire::query::Variant;
+    let input = match query.and_then(|query| query.variant) {
+        Some(Variant::Nearest(input)) => input,
+        Some(Variant::Rrf(rrf)) if rrf.weights.is_empty() => {
+            let k = rrf.k.unwrap_or(2) as usize;
+            return Ok(engine::ScoringQuery::Fusion(engine::Fusion::Rrf { k, weights: None }));
+        }
+        _ => return Err(Status::unimplemented("this kind of query")),
+    };
+    let vector = match input.variant {
+        Some(wire::vector_input::Variant::Dense(dense)) => engine::Vector::new_dense(dense.data),
+        Some(wire::vector_input::Variant::Sparse(sparse)) => {
+            engine::Vector::new_sparse(sparse.indices, sparse.values).map_err(invalid)?
+        }
+        _ => return Err(Status::unimplemented("this kind of vector")),
+    };
+    let using = using.ok_or_else(|| Status::invalid_argument("a vector without a name"))?;
+    let named = engine::NamedQuery::new(engine::VectorInternal::from(vector), using);
+    Ok(engine::ScoringQuery::Vector(engine::QueryEnum::Nearest(named)))
+}
+
+fn scored(point: engine::ScoredPoint) -> wire::ScoredPoint {
+    let payload = Value::Object(point.payload.map(|payload| payload.0).unwrap_or_default());
+    let payload = qdrant_client::Payload::try_from(payload).unwrap().into();
+    wire::ScoredPoint {
+        id: Some(point.id.to_string().into()),
+        payload,
+        score: point.score,
+        ..Default::default()
+    }
+}
+
 fn invalid(error: impl std::fmt::Display) -> Status {
     Status::invalid_argument(error.to_string())
 }
@@ -253,50 +322,20 @@ impl Points for Api {
         &self,
         request: Request<wire::QueryPoints>,
     ) -> Result<Response<wire::QueryResponse>, Status> {
-        let request = request.into_inner();
-        let filter = self.0.saw("query", request.filter.as_ref())?;
-        if let Some(status) = self.0.fail.lock().unwrap().clone() {
-            return Err(status);
-        }
-        let Some(wire::query::Variant::Nearest(input)) = request.query.and_then(|query| query.variant) else {
-            return Err(Status::unimplemented("this kind of query"));
-        };
-        let vector = match input.variant {
-            Some(wire::vector_input::Variant::Dense(dense)) => engine::Vector::new_dense(dense.data),
-            Some(wire::vector_input::Variant::Sparse(sparse)) => {
-                engine::Vector::new_sparse(sparse.indices, sparse.values).map_err(invalid)?
-            }
-            _ => return Err(Status::unimplemented("this kind of vector")),
-        };
-        let using = request.using.ok_or_else(|| Status::invalid_argument("a vector without a name"))?;
-        let named = engine::NamedQuery::new(engine::VectorInternal::from(vector), using);
-        let found = self.0.with(|shard| {
-            shard.query(engine::QueryRequest {
-                prefetches: Vec::new(),
-                query: Some(engine::ScoringQuery::Vector(engine::QueryEnum::Nearest(named))),
-                filter,
-                score_threshold: None,
-                limit: request.limit.unwrap_or(10) as usize,
-                offset: 0,
-                params: None,
-                with_vector: engine::WithVector::Bool(false),
-                with_payload: engine::WithPayloadInterface::Bool(true),
-            })
-        })?;
-        let result = found
-            .into_iter()
-            .map(|point| {
-                let payload = Value::Object(point.payload.map(|payload| payload.0).unwrap_or_default());
-                let payload = qdrant_client::Payload::try_from(payload).unwrap().into();
-                wire::ScoredPoint {
-                    id: Some(point.id.to_string().into()),
-                    payload,
-                    score: point.score,
-                    ..Default::default()
-                }
-            })
-            .collect();
+        let result = self.0.query(request.into_inner())?;
         Ok(Response::new(wire::QueryResponse { result, ..Default::default() }))
+    }
+
+    async fn query_batch(
+        &self,
+        request: Request<wire::QueryBatchPoints>,
+    ) -> Result<Response<wire::QueryBatchResponse>, Status> {
+        let requests = request.into_inner().query_points;
+        let result = requests
+            .into_iter()
+            .map(|request| Ok(wire::BatchResult { result: self.0.query(request)? }))
+            .collect::<Result<_, Status>>()?;
+        Ok(Response::new(wire::QueryBatchResponse { result, ..Default::default() }))
     }
 
     async fn create_field_index(
@@ -336,7 +375,6 @@ impl Points for Api {
         discover(DiscoverPoints) -> DiscoverResponse;
         discover_batch(DiscoverBatchPoints) -> DiscoverBatchResponse;
         update_batch(UpdateBatchPoints) -> UpdateBatchResponse;
-        query_batch(QueryBatchPoints) -> QueryBatchResponse;
         query_groups(QueryPointGroups) -> QueryGroupsResponse;
         facet(FacetCounts) -> FacetResponse;
         search_matrix_pairs(SearchMatrixPoints) -> SearchMatrixPairsResponse;
