@@ -2,7 +2,7 @@
 
 use rag_tower::edge::{EdgeOptions, EdgeStore, Opened};
 use rag_tower::passage::DocumentId;
-use rag_tower::port::{Hit, Point, VectorQuery, VectorStore};
+use rag_tower::port::{FusedHit, Hit, HybridQuery, Point, VectorQuery, VectorStore};
 use rag_tower::qdrant::{QdrantOptions, QdrantStore};
 use rag_tower::{Error, TenantScope};
 
@@ -77,6 +77,13 @@ impl VectorStore for Index {
         match self {
             Self::Edge(index) => index.search(scope, query).await,
             Self::Qdrant(index) => index.search(scope, query).await,
+        }
+    }
+
+    async fn hybrid(&self, scope: &TenantScope, query: &HybridQuery) -> Result<Vec<FusedHit>, Error> {
+        match self {
+            Self::Edge(index) => index.hybrid(scope, query).await,
+            Self::Qdrant(index) => index.hybrid(scope, query).await,
         }
     }
 

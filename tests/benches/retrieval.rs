@@ -25,7 +25,7 @@ use rag_tower::passage::{ChunkId, DocumentId};
 use rag_tower::port::{
     Chunk, Document, DocumentStore, Embedding, Point, QueryVector, VectorQuery, VectorStore,
 };
-use rag_tower::retrieve::{DenseSource, Hybrid, Query, SparseSource, fetch};
+use rag_tower::retrieve::{FusedSource, Query, fetch};
 use rag_tower::text::{Bm25, document_terms};
 use rag_tower::{Filter, TenantAuthority, TenantId, TenantScope, TraceHandle};
 use rag_tower_tests::corpus::{Corpus, Random};
@@ -175,9 +175,7 @@ async fn measure(
     tenants: &[Tenant],
 ) -> serde_json::Value {
     let store = Arc::new(open(path).await);
-    let dense = DenseSource::new(Arc::clone(&store), Arc::clone(&documents));
-    let sparse = SparseSource::new(Arc::clone(&store), Arc::clone(&documents), documents);
-    let hybrid = Hybrid::new(dense, sparse);
+    let hybrid = FusedSource::new(Arc::clone(&store), Arc::clone(&documents), documents);
 
     let (mut raws, mut ours, mut hybrids) = (Times::default(), Times::default(), Times::default());
     let (mut big_raws, mut big_ours, mut big_hybrids) =

@@ -27,7 +27,7 @@ use crate::tenant::TenantScope;
 ///   the rest again.
 /// - **Concurrency:** the engine blocks, so its work runs on the blocking pool: any number of searches up to twice the
 ///   processors, and one write at a time (the engine panics when a flush meets an update).
-/// - **Upkeep:** after about 10,000 written points the next write also optimises the index, which takes seconds;
+/// - **Upkeep:** after about 10,000 written points, and a fifth of all points, the next write also optimises the index, which takes seconds;
 ///   searches run on meanwhile.
 /// - **Accuracy:** a search is exact for a tenant of up to 20,000 points; above, it walks the graph with a width of
 ///   256. Searches by words are always exact.
@@ -62,6 +62,8 @@ struct Inner {
 const EXACT_UP_TO: usize = 20_000;
 /// Written points after which the index is optimised.
 const OPTIMISE_AFTER: usize = 10_000;
+/// The part of all points that must have been written too: an optimisation of a large index costs more.
+const OPTIMISE_PART: usize = 5;
 /// A change of the payload's shape or of the engine raises this, and every index is built again.
 const LAYOUT: &str = "rag-tower vector index 1, qdrant-edge 0.7.2";
 
@@ -330,7 +332,8 @@ impl Inner {
 
     /// Optimises the index when enough was written. The caller holds the writer's permit.
     fn upkeep(&self) -> Result<(), Error> {
-        if self.written.load(Ordering::Relaxed) < OPTIMISE_AFTER {
+        let written = self.written.load(Ordering::Relaxed);
+        if written < OPTIMISE_AFTER || written < self.shard.info().points_count / OPTIMISE_PART {
             return Ok(());
         }
         self.written.store(0, Ordering::Relaxed);
