@@ -3,6 +3,7 @@
 //! `Sources`?, `Delta`*, `Usage`?, `Finished`. A stream that ends without `Finished` was truncated. An [`Answer`]
 //! exists once the provider has accepted the generation, so everything that retries does so before.
 
+mod citations;
 mod hold;
 mod stream;
 mod tap;
@@ -16,6 +17,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use serde::{Deserialize, Serialize};
 
+pub use self::citations::CitationFilter;
 pub use self::stream::AnswerStream;
 use crate::ask::AskId;
 use crate::error::{Error, ErrorKind, Stage};

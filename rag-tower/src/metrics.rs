@@ -149,6 +149,7 @@ pub fn describe() {
         "rag_retrieval_top_score",
         "The best passage's score of one source, on its own scale."
     );
+    describe_counter!("rag_citations_total", "Citations in answers, by whether they were kept or removed.");
     describe_counter!("rag_cache_requests_total", "Asks that reached a cache, by cache and result.");
     describe_counter!(
         "rag_memory_failures_total",

@@ -1,5 +1,6 @@
 //! [`Prompt`] in, [`Answer`] out: the leaf of the pipeline, where a model speaks.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,7 +10,7 @@ use tower::ServiceExt;
 use tower_service::Service;
 
 use super::{Prompt, ResponseFuture};
-use crate::answer::{Answer, AnswerStream, Event, Usage};
+use crate::answer::{Answer, AnswerStream, CitationFilter, Event, Finish, Usage};
 use crate::error::{Error, Stage};
 use crate::passage::Source;
 use crate::port::{GenerateRequest, Generator, Message};
@@ -18,7 +19,9 @@ use crate::trace::{StageTimer, TraceHandle};
 
 /// Answers a prompt with a [`Generator`].
 ///
-/// The first event is `Sources`, then come the generator's own. When the generator reports no usage, an estimate
+/// The first event is `Sources`, then come the generator's own. Citations of anything but these sources are removed, see
+/// [`CitationFilter`]; both kinds are counted in `rag_citations_total{result}`, and those removed stand on the trace as
+/// `citations_removed` in `tool_metadata`. When the generator reports no usage, an estimate
 /// (`ceil(chars / 4)`) comes before `Finished`, and an answer that ends early leaves its estimate on the trace: what
 /// was generated has been paid for, whether or not somebody read it.
 ///
@@ -38,7 +41,8 @@ struct Generated {
     sources: Option<Arc<[Source]>>,
     events: AnswerStream,
     meter: Meter,
-    ending: Option<Event>,
+    citations: CitationFilter,
+    ending: VecDeque<Event>,
     /// Dropped with the stream, which is at the terminal event.
     _timer: StageTimer,
 }
@@ -99,6 +103,7 @@ impl<G: Generator> Service<Prompt> for Generate<G> {
             sources: Arc::clone(&sources),
             max_output_tokens: self.max_output_tokens,
         };
+        let passages = sources.len();
         ResponseFuture::new(async move {
             let timer = trace.time(Stage::Generate);
             let events = generator.oneshot(request).await?;
@@ -106,9 +111,10 @@ impl<G: Generator> Service<Prompt> for Generate<G> {
                 ask.id(),
                 Generated {
                     sources: Some(sources),
+                    citations: CitationFilter::new(passages),
                     events,
                     meter: Meter { trace, messages, output_chars: 0, reported: false },
-                    ending: None,
+                    ending: VecDeque::new(),
                     _timer: timer,
                 },
             ))
@@ -125,27 +131,65 @@ impl Stream for Generated {
         if let Some(sources) = self.sources.take() {
             return Poll::Ready(Some(Ok(Event::Sources(sources))));
         }
-        if let Some(ending) = self.ending.take() {
-            return Poll::Ready(Some(Ok(ending)));
-        }
         loop {
+            if let Some(ending) = self.ending.pop_front() {
+                return Poll::Ready(Some(Ok(ending)));
+            }
             let polled = Pin::new(&mut self.events).poll_next(cx);
             match &polled {
                 // The prompt decides what may be cited.
                 Poll::Ready(Some(Ok(Event::Sources(_)))) => continue,
                 Poll::Ready(Some(Ok(Event::Delta(text)))) => {
                     self.meter.output_chars += text.chars().count() as u64;
+                    let said = self.citations.push(text);
+                    match said.as_str() {
+                        "" => continue,
+                        same if *same == **text => {}
+                        _ => return Poll::Ready(Some(Ok(Event::Delta(said.into())))),
+                    }
                 }
-                Poll::Ready(Some(Ok(Event::Usage(usage)))) => self.meter.report(*usage),
-                Poll::Ready(Some(Ok(ending @ Event::Finished(_)))) if !self.meter.reported => {
-                    self.ending = Some(ending.clone());
-                    let usage = self.meter.estimate();
-                    self.meter.report(usage);
-                    return Poll::Ready(Some(Ok(Event::Usage(usage))));
+                Poll::Ready(Some(Ok(Event::Usage(usage)))) => {
+                    self.meter.report(*usage);
+                    let usage = *usage;
+                    self.end_text();
+                    self.ending.push_back(Event::Usage(usage));
+                    continue;
+                }
+                Poll::Ready(Some(Ok(Event::Finished(finish)))) => {
+                    let finish = finish.clone();
+                    self.finish(finish);
+                    continue;
                 }
                 _ => {}
             }
             return polled;
+        }
+    }
+}
+
+impl Generated {
+    /// What the filter still holds is text.
+    fn end_text(&mut self) {
+        let held = self.citations.finish();
+        if !held.is_empty() {
+            self.ending.push_back(Event::Delta(held.into()));
+        }
+    }
+
+    fn finish(&mut self, finish: Finish) {
+        self.end_text();
+        if !self.meter.reported {
+            let usage = self.meter.estimate();
+            self.meter.report(usage);
+            self.ending.push_back(Event::Usage(usage));
+        }
+        self.ending.push_back(Event::Finished(finish));
+        let (kept, removed) = (self.citations.kept(), self.citations.removed());
+        for (result, count) in [("kept", kept), ("removed", removed)] {
+            metrics::counter!("rag_citations_total", "result" => result).increment(count);
+        }
+        if removed > 0 {
+            self.meter.trace.set_tool_metadata("citations_removed", removed);
         }
     }
 }
@@ -238,6 +282,18 @@ mod tests {
         let events = saying(said).oneshot(prompt).await.unwrap().collect().await.unwrap();
         assert_eq!(events[1..], [Event::Usage(usage), Event::Finished(Finish::Stop)]);
         assert_eq!(trace.snapshot().usage, Some(usage));
+    }
+
+    #[tokio::test]
+    async fn a_citation_of_what_was_not_given_is_removed_and_counted_however_it_is_cut() {
+        let prompt = prompt();
+        let trace = prompt.trace().clone();
+        let said = ["Ten [1] or", " [9", "9", "] so [2]", ". And [1"].map(|text| Event::Delta(text.into()));
+        let said = said.into_iter().chain([Event::Finished(Finish::Length)]).collect();
+        let events = saying(said).oneshot(prompt).await.unwrap().collect().await.unwrap();
+        assert_eq!(testing::text(&events), "Ten [1] or so. And [1");
+        assert!(matches!(events[events.len() - 3..], [Event::Delta(_), Event::Usage(_), Event::Finished(_)]));
+        assert_eq!(trace.snapshot().tool_metadata["citations_removed"], 2);
     }
 
     #[tokio::test]
