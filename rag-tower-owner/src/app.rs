@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, Request};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on, on_service};
 use http::{HeaderMap, StatusCode};
 use rag_tower::http::{AskService, MemoryTickets, Origins, Problem, TicketService, WsAsks};
@@ -19,7 +19,9 @@ use crate::config::Config;
 use crate::demo::Demo;
 use crate::failure::Failure;
 use crate::http::{Page, edge, page, panicked, static_file};
-use crate::identity::{DemoTokens, Resolver, identity};
+use crate::identity::{Resolver, TenantTokens, identity};
+use crate::intake::Intake;
+use crate::operator::{self, OperatorKey};
 use crate::owner_store::{OwnerStore, PgOwnerSessions};
 use crate::platform::{Platform, failed};
 use crate::routes::{Auth, Endpoint, Method, ROUTES, Route};
@@ -33,7 +35,9 @@ pub(crate) struct App {
     pub(crate) owner: OwnerStore,
     owner_auth: OwnerAuth<PgOwnerSessions>,
     pub(crate) demo: Option<Demo>,
-    pub(crate) demo_tokens: DemoTokens,
+    pub(crate) tokens: TenantTokens,
+    pub(crate) intake: Intake,
+    pub(crate) operator: OperatorKey,
     tenant: ResolveTenantLayer<Resolver>,
     sockets: WsAsks<BoxAskService, Resolver, MemoryTickets>,
     tickets: TicketService<MemoryTickets>,
@@ -68,6 +72,7 @@ fn guarded(app: &Arc<App>, route: Route) -> MethodRouter<Arc<App>> {
         Auth::Public | Auth::Demo | Auth::Upgrade => endpoint,
         Auth::Tenant => endpoint.layer(app.tenant.clone()),
         Auth::Owner => endpoint.layer(OwnerAuthLayer::new(app.owner_auth.clone())),
+        Auth::Operator => endpoint.layer(from_fn_with_state(app.operator.clone(), operator::guard)),
     }
 }
 
@@ -102,6 +107,8 @@ fn endpoint(app: &Arc<App>, route: Route) -> MethodRouter<Arc<App>> {
         Endpoint::Log => on(method, api::owner::log),
         Endpoint::Handoffs => on(method, api::owner::handoffs),
         Endpoint::Tenants => on(method, api::owner::tenants),
+        Endpoint::OperatorToken => on(method, api::operator::token),
+        Endpoint::OperatorDocuments => on(method, api::operator::documents),
     }
 }
 
@@ -115,7 +122,7 @@ impl App {
         platform: &Platform,
         demo: Option<Demo>,
     ) -> Result<Self, Failure> {
-        let (resolver, demo_tokens) =
+        let (resolver, tokens) =
             identity(config, &platform.database, &secrets.jwt).map_err(failed("JWT_SECRET"))?;
         let origins = Origins::parse(&config.frontend_origin).map_err(failed("FRONTEND_ORIGIN"))?;
         let tickets = MemoryTickets::new();
@@ -136,7 +143,9 @@ impl App {
             database: platform.database.clone(),
             feedback: PgFeedback::new(&platform.database),
             demo,
-            demo_tokens,
+            tokens,
+            intake: platform.intake.clone(),
+            operator: OperatorKey::generate()?,
             sockets: WsAsks::new(
                 platform.asks.clone(),
                 authority.clone(),
@@ -189,11 +198,11 @@ mod tests {
             let place = format!("{} {path}: {status}", method.as_str());
             assert_ne!(status, StatusCode::NOT_FOUND, "{place}");
             assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{place}");
-            if matches!(auth, Auth::Tenant | Auth::Upgrade | Auth::Owner) {
+            if !matches!(auth, Auth::Public | Auth::Demo) {
                 assert_eq!(status, StatusCode::UNAUTHORIZED, "{place}");
             }
-            // a tenant's key is no owner's
-            if auth == Auth::Owner {
+            // a tenant's key is no owner's and no operator's
+            if matches!(auth, Auth::Owner | Auth::Operator) {
                 let status = send(method.as_str(), path, Some(secrets.demo_key.expose())).await;
                 assert_eq!(status, StatusCode::UNAUTHORIZED, "{} {path}", method.as_str());
             }

@@ -9,10 +9,11 @@ use std::time::Duration;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Config, SETTINGS};
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, Holder};
 use crate::failure::Failure;
+use crate::ingest::{self, Target};
 use crate::secrets::Secrets;
-use crate::{ask, doctor, ingest, platform, serve, telemetry};
+use crate::{ask, doctor, operator, platform, serve, telemetry};
 
 /// How long what is left over may take at the end.
 const LEFTOVERS: Duration = Duration::from_secs(5);
@@ -39,7 +40,7 @@ enum Command {
     Serve,
     /// Make or update the schema in Postgres
     Migrate,
-    /// Add documents to a tenant: Markdown, text, HTML or JSON lines
+    /// Add documents to a tenant: Markdown, text, HTML or JSON lines; through the running server when there is one
     Ingest {
         /// A file, a directory, or - for stdin
         source: PathBuf,
@@ -47,7 +48,7 @@ enum Command {
         #[arg(long)]
         tenant: String,
     },
-    /// Ask one question and stream the answer
+    /// Ask one question and stream the answer; the running server is asked when there is one
     Ask {
         /// The question
         question: String,
@@ -130,24 +131,37 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     runtime.map_err(|error| Failure::because("the runtime cannot be started", &error))
 }
 
-/// Documents in, while no server runs on this data directory.
+/// Documents in: through the server that has the data directory, or here when nobody has it.
 async fn ingest(config: &Config, source: &Path, tenant: &str) -> Result<(), Failure> {
     let data = DataDir::open(&config.data)?;
-    let _lock = data.lock("ingest")?;
+    let _lock = match data.take("ingest")? {
+        Holder::This(lock) => lock,
+        Holder::Server(server, _) => {
+            let server = operator::Client::new(&server)?;
+            return print(&ingest::ingest(Target::Server(&server), source, tenant).await?);
+        }
+        Holder::Other(who) => return Err(data.held(&who)),
+    };
     let platform = platform::Platform::start(config, &data).await?;
     let done = async {
         platform.fill(config, &Secrets::load(config, &data)?).await?;
-        ingest::ingest(&platform, source, tenant).await
+        ingest::ingest(Target::Here(&platform), source, tenant).await
     };
     let done = done.await;
     platform.stop(LEFTOVERS).await;
     print(&done?)
 }
 
-/// One answer, while no server runs on this data directory.
+/// One answer: of the server that has the data directory, or made here when nobody has it.
 async fn ask(config: &Config, question: &str, tenant: &str) -> Result<(), Failure> {
     let data = DataDir::open(&config.data)?;
-    let _lock = data.lock("ask")?;
+    let _lock = match data.take("ask")? {
+        Holder::This(lock) => lock,
+        Holder::Server(server, _) => {
+            return ask::ask_server(&operator::Client::new(&server)?, question, tenant).await;
+        }
+        Holder::Other(who) => return Err(data.held(&who)),
+    };
     let platform = platform::Platform::start(config, &data).await?;
     let done = async {
         platform.fill(config, &Secrets::load(config, &data)?).await?;

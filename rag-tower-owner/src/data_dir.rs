@@ -2,7 +2,7 @@
 //!
 //! | path | what |
 //! |---|---|
-//! | `lock` | held while a process uses the directory; names it |
+//! | `lock` | held while a process uses the directory; names it, and says how the command line reaches it; mode 0600 |
 //! | `secrets.toml` | made at the first start, mode 0600 |
 //! | `postgres/` | the private cluster |
 //! | `vectors/` | the vector index of the engine in process |
@@ -10,9 +10,11 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::Secret;
 use crate::failure::Failure;
 
 /// What is written to find out whether there is room: enough for a first write of every file that is made at a start.
@@ -24,7 +26,27 @@ pub struct DataDir(PathBuf);
 
 /// The directory, held by this process until this is dropped.
 #[derive(Debug)]
-pub struct DataLock(#[expect(dead_code, reason = "dropping the file gives the lock back")] File);
+pub struct DataLock(File);
+
+/// Who has the directory.
+#[derive(Debug)]
+pub(crate) enum Holder {
+    /// This process, until the lock is dropped.
+    This(DataLock),
+    /// A server that can be spoken to, and which process it is.
+    Server(Announced, String),
+    /// Another process, in its own words.
+    Other(String),
+}
+
+/// How the command line reaches the server that has the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Announced {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// What signs the operator's tokens, made anew at each start.
+    pub(crate) key: Secret,
+}
 
 // === impl DataDir ===
 
@@ -51,6 +73,14 @@ impl DataDir {
     /// # Errors
     /// [`Failure`] names the process that has it.
     pub fn lock(&self, what: &str) -> Result<DataLock, Failure> {
+        match self.take(what)? {
+            Holder::This(lock) => Ok(lock),
+            Holder::Server(_, who) | Holder::Other(who) => Err(self.held(&who)),
+        }
+    }
+
+    /// As [`lock`](Self::lock); a directory that another process has is no failure yet.
+    pub(crate) fn take(&self, what: &str) -> Result<Holder, Failure> {
         let path = self.0.join("lock");
         let mut file = OpenOptions::new()
             .read(true)
@@ -65,7 +95,7 @@ impl DataDir {
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 let _ = file.read_to_string(&mut holder);
-                return Err(held(&self.0, holder.trim()));
+                return Ok(Holder::of(&holder));
             }
             Err(TryLockError::Error(error)) => return Err(refused(&path, &error)),
         }
@@ -73,7 +103,16 @@ impl DataDir {
         file.set_len(0)
             .and_then(|()| writeln!(file, "process {} ({what})", std::process::id()))
             .map_err(|error| refused(&path, &error))?;
-        Ok(DataLock(file))
+        Ok(Holder::This(DataLock(file)))
+    }
+
+    /// Why there is nothing to be done while `who` has the directory.
+    pub(crate) fn held(&self, who: &str) -> Failure {
+        let who = if who.is_empty() { "another process" } else { who };
+        Failure::new(format!("the data directory {} is in use by {who}", self.0.display())).mend(
+            "Stop that process first, or give this one a directory and ports of its own:\n  \
+             RAG_TOWER_DATA=/tmp/other RAG_TOWER_ADDR=127.0.0.1:8081 RAG_TOWER_METRICS_ADDR=127.0.0.1:9465 rag-tower-owner",
+        )
     }
 
     /// The directory.
@@ -101,12 +140,31 @@ impl DataDir {
     }
 }
 
-fn held(path: &Path, holder: &str) -> Failure {
-    let holder = if holder.is_empty() { "another process" } else { holder };
-    Failure::new(format!("the data directory {} is in use by {holder}", path.display())).mend(
-        "Stop that process first, or give this one a directory and ports of its own:\n  \
-         RAG_TOWER_DATA=/tmp/other RAG_TOWER_ADDR=127.0.0.1:8081 RAG_TOWER_METRICS_ADDR=127.0.0.1:9465 rag-tower-owner",
-    )
+// === impl DataLock ===
+
+impl DataLock {
+    /// Says in the file how the command line reaches this process. It is forgotten with the lock: the next holder
+    /// begins the file anew, and without a holder nobody reads it.
+    pub(crate) fn announce(&self, server: &Announced) -> Result<(), Failure> {
+        let text = format!("{}\n{}\n", server.address, server.key.expose());
+        (&self.0)
+            .write_all(text.as_bytes())
+            .map_err(|error| Failure::because("the lock of the data directory cannot be written", &error))
+    }
+}
+
+// === impl Holder ===
+
+impl Holder {
+    /// Who wrote this: a line with a name, and for a server that is up its address and its key.
+    fn of(text: &str) -> Self {
+        let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        let who = lines.next().unwrap_or_default().to_owned();
+        match (lines.next().and_then(|address| address.parse().ok()), lines.next()) {
+            (Some(address), Some(key)) => Self::Server(Announced { address, key: Secret::new(key) }, who),
+            _ => Self::Other(who),
+        }
+    }
 }
 
 fn refused(path: &Path, error: &std::io::Error) -> Failure {
@@ -152,6 +210,31 @@ mod tests {
         assert!(said.contains(&format!("process {} (serve)", std::process::id())), "{said}");
         drop(lock);
         assert!(data.lock("ingest").is_ok());
+    }
+
+    #[test]
+    fn a_server_says_how_to_reach_it_until_it_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        let lock = data.lock("serve").unwrap();
+        let server = Announced { address: "127.0.0.1:81".parse().unwrap(), key: Secret::new("k3y") };
+        lock.announce(&server).unwrap();
+        let mode = std::fs::metadata(dir.path().join("lock")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(matches!(data.take("ask").unwrap(), Holder::Server(found, _) if found == server));
+        let said = data.lock("serve").unwrap_err().to_string();
+        assert!(said.contains("(serve)") && !said.contains("k3y"), "{said}");
+        drop(lock);
+        let next = data.lock("ingest").unwrap();
+        assert!(matches!(data.take("ask").unwrap(), Holder::Other(who) if who.contains("(ingest)")));
+        drop(next);
+    }
+
+    #[test]
+    fn half_an_announcement_is_none() {
+        for text in ["process 1 (serve)\n127.0.0.1:81\nk3", "process 1 (serve)\n127.0.0.1:8", "", "x"] {
+            assert!(matches!(Holder::of(text), Holder::Other(_)), "{text}");
+        }
     }
 
     #[test]

@@ -5,7 +5,6 @@ use rag_tower::tenant::TenantId;
 use rust_embed::RustEmbed;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tower::ServiceExt;
 
 use crate::failure::Failure;
 use crate::platform::{Platform, failed, refused, scope_of};
@@ -77,7 +76,8 @@ async fn take_in(platform: &Platform) -> Result<(), Failure> {
         let scope = scope_of(TenantId::named(&tenant_file(&folder)?.tenant.slug));
         let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
         let request = Ingest::new(scope, name, file.data.into_owned());
-        platform.ingestor.clone().oneshot(request).await.map_err(failed("a demo document"))?;
+        let taken = platform.intake.take(std::future::ready(Ok(request))).await;
+        taken.map_err(failed("a demo document"))?;
         step.advance();
     }
     step.done();

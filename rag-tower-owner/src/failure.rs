@@ -44,6 +44,13 @@ impl Failure {
         Self { code: 2, ..Self::new(what) }
     }
 
+    /// Says what it is about.
+    #[must_use]
+    pub(crate) fn about(mut self, what: &str) -> Self {
+        self.what = format!("{what}: {}", self.what);
+        self
+    }
+
     /// Says what to do about it.
     #[must_use]
     pub fn mend(mut self, mend: impl Into<String>) -> Self {

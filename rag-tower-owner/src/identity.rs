@@ -16,8 +16,8 @@ use crate::config::Config;
 
 /// Who issues this server's tokens.
 const ISSUER: &str = "rag-tower";
-/// How long a demo token lives.
-pub(crate) const DEMO_TOKEN_LIFE: Duration = Duration::from_mins(15);
+/// How long a token that this server makes lives.
+const TOKEN_LIFE: Duration = Duration::from_mins(15);
 
 /// The resolver of every tenant route: an API key or a token, and the asserted tenant, if any, must agree.
 pub(crate) type Resolver = Asserted<CredentialResolver<Credentials, Credentials>, Credentials>;
@@ -26,30 +26,30 @@ pub(crate) type Resolver = Asserted<CredentialResolver<Credentials, Credentials>
 #[derive(Clone, Debug)]
 pub(crate) struct Credentials(PgResolver);
 
-/// Makes demo tokens.
+/// Makes short-lived tokens of tenants.
 #[derive(Clone, Debug)]
-pub(crate) struct DemoTokens(Arc<TokenMinter>);
+pub(crate) struct TenantTokens(Arc<TokenMinter>);
 
-/// What checks credentials, and what mints demo tokens, with the same key.
+/// What checks credentials, and what mints tenants' tokens, with the same key.
 pub(crate) fn identity(
     config: &Config,
     database: &Database,
     secret: &Secret,
-) -> Result<(Resolver, DemoTokens), Error> {
+) -> Result<(Resolver, TenantTokens), Error> {
     let (minter, key): (TokenMinter, JwtKey) = TokenMinter::hs256(ISSUER, secret.expose().as_bytes())?;
     let credentials = Credentials(PgResolver::new(database));
     let tokens = JwtResolver::new(ISSUER, key).with_revocations(credentials.clone());
     let resolver = CredentialResolver::new(ApiKeyResolver::new(credentials.clone()), tokens);
     let asserted = Asserted::new(resolver).with_header(config.tenant_header.clone()).with_names(credentials);
-    Ok((asserted, DemoTokens(Arc::new(minter))))
+    Ok((asserted, TenantTokens(Arc::new(minter))))
 }
 
-// === impl DemoTokens ===
+// === impl TenantTokens ===
 
-impl DemoTokens {
+impl TenantTokens {
     /// A token of a member of the tenant, for a quarter of an hour.
-    pub(crate) fn mint(&self, tenant: TenantId) -> Result<MintedToken, Error> {
-        self.0.mint(&Grant::new(tenant).with_subject("demo"), DEMO_TOKEN_LIFE)
+    pub(crate) fn mint(&self, tenant: TenantId, subject: &str) -> Result<MintedToken, Error> {
+        self.0.mint(&Grant::new(tenant).with_subject(subject), TOKEN_LIFE)
     }
 }
 

@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use rag_tower::ingest::{Format, Ingest, MAX_FILE_BYTES};
-use tower::ServiceExt;
+use rag_tower::ingest::{Ingest, MAX_FILE_BYTES};
+use rag_tower::{Error, TenantScope};
 
+use crate::ask::unknown;
 use crate::failure::Failure;
 use crate::identity::tenant_named;
+use crate::operator::{Client, Taken};
 use crate::platform::{Platform, scope_of};
 use crate::progress::Step;
 
@@ -17,25 +19,28 @@ const ENDINGS: [&str; 7] = ["md", "markdown", "txt", "html", "htm", "jsonl", "nd
 /// Directories inside each other deeper than this are not looked into: a link to itself has no end.
 const DEPTH: usize = 16;
 
+/// Where files go.
+pub(crate) enum Target<'a> {
+    /// Into the stores, which are this process's.
+    Here(&'a Platform),
+    /// To the server that has them.
+    Server(&'a Client),
+}
+
 /// Takes `source` (a file, a directory, or `-` for stdin) in as documents of the tenant, and says what it took.
-pub(crate) async fn ingest(platform: &Platform, source: &Path, tenant: &str) -> Result<String, Failure> {
-    let tenant = tenant_named(&platform.database, tenant).await.map_err(|error| {
-        Failure::usage(error.to_string()).mend(
-            "In demo mode there are `language-centre` and `docs`; give a tenant's slug or id with --tenant.",
-        )
-    })?;
-    let scope = scope_of(tenant);
+pub(crate) async fn ingest(target: Target<'_>, source: &Path, tenant: &str) -> Result<String, Failure> {
     let files = if source == Path::new("-") { vec![PathBuf::from("-")] } else { files(source)? };
     if files.is_empty() {
         return Err(Failure::usage(format!("{} holds nothing to take in", source.display()))
             .mend("Markdown (.md), text (.txt), HTML (.html) and JSON lines (.jsonl) are taken."));
     }
+    let target = target.of(tenant).await?;
     let step = Step::bar("Taking documents in", files.len() as u64);
     let (mut documents, mut chunks, mut refused) = (0, 0, Vec::new());
     for file in &files {
-        match take(platform, &scope, source, file).await {
+        match target.take(source, file).await {
             Ok(taken) => {
-                documents += taken.documents.len();
+                documents += taken.documents;
                 chunks += taken.chunks;
             }
             Err(failure) => refused.push(failure.to_string()),
@@ -53,29 +58,54 @@ pub(crate) async fn ingest(platform: &Platform, source: &Path, tenant: &str) -> 
     Ok(format!("{documents} documents in {chunks} chunks are searchable.\n"))
 }
 
-async fn take(
-    platform: &Platform,
-    scope: &rag_tower::TenantScope,
-    source: &Path,
-    file: &Path,
-) -> Result<rag_tower::ingest::Ingested, Failure> {
-    let shown = file.display().to_string();
-    let (name, bytes, format) = if file == Path::new("-") {
-        ("stdin.md".to_owned(), read_stdin()?, Some(Format::Markdown))
-    } else {
-        // the path inside the directory keeps files of the same name apart
-        let name = match file.strip_prefix(source) {
-            Ok(inside) if !inside.as_os_str().is_empty() => inside.to_string_lossy().into_owned(),
-            _ => file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned(),
-        };
-        let bytes = tokio::fs::read(file).await.map_err(|error| Failure::because(&shown, &error))?;
-        (name, bytes, None)
-    };
-    let mut request = Ingest::new(scope.clone(), name, bytes);
-    if let Some(format) = format {
-        request = request.with_format(format);
+/// A target and the tenant there.
+enum Taker<'a> {
+    Here(&'a Platform, TenantScope),
+    Server(&'a Client, &'a str),
+}
+
+// === impl Target ===
+
+impl<'a> Target<'a> {
+    async fn of(self, tenant: &'a str) -> Result<Taker<'a>, Failure> {
+        match self {
+            Self::Here(platform) => {
+                let id = tenant_named(&platform.database, tenant).await;
+                Ok(Taker::Here(platform, scope_of(id.map_err(|error| unknown(error.to_string()))?)))
+            }
+            Self::Server(server) => Ok(Taker::Server(server, tenant)),
+        }
     }
-    platform.ingestor.clone().oneshot(request).await.map_err(|error| Failure::because(&shown, &error))
+}
+
+// === impl Taker ===
+
+impl Taker<'_> {
+    async fn take(&self, source: &Path, file: &Path) -> Result<Taken, Failure> {
+        let shown = file.display().to_string();
+        let stdin = file == Path::new("-");
+        let (name, bytes) = if stdin {
+            ("stdin.md".to_owned(), read_stdin()?)
+        } else {
+            // the path inside the directory keeps files of the same name apart
+            let name = match file.strip_prefix(source) {
+                Ok(inside) if !inside.as_os_str().is_empty() => inside.to_string_lossy().into_owned(),
+                _ => file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned(),
+            };
+            (name, tokio::fs::read(file).await.map_err(|error| Failure::because(&shown, &error))?)
+        };
+        match self {
+            Self::Here(platform, scope) => {
+                let request = Ingest::new(scope.clone(), name, bytes);
+                let taken = platform.intake.take(std::future::ready(Ok::<_, Error>(request))).await;
+                let taken = taken.map_err(|error| Failure::because(&shown, &error))?;
+                Ok(Taken { documents: taken.documents.len(), chunks: taken.chunks })
+            }
+            Self::Server(server, tenant) => {
+                server.take_in(tenant, &name, bytes).await.map_err(|failure| failure.about(&shown))
+            }
+        }
+    }
 }
 
 fn read_stdin() -> Result<Vec<u8>, Failure> {

@@ -33,7 +33,11 @@ mod index;
 #[cfg(feature = "server")]
 mod ingest;
 #[cfg(feature = "server")]
+mod intake;
+#[cfg(feature = "server")]
 mod models;
+#[cfg(feature = "server")]
+mod operator;
 #[cfg(feature = "server")]
 pub mod owner_store;
 #[cfg(feature = "server")]

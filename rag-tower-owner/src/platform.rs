@@ -20,7 +20,8 @@ use crate::data_dir::DataDir;
 use crate::demo::{self, Demo};
 use crate::failure::Failure;
 use crate::index::Index;
-use crate::models::{self, BoxEmbedder};
+use crate::intake::{Epochs, Intake};
+use crate::models;
 use crate::progress::Step;
 use crate::registry;
 use crate::secrets::Secrets;
@@ -42,7 +43,7 @@ pub(crate) struct Platform {
     pub(crate) database: Database,
     pub(crate) documents: Arc<PgDocuments>,
     pub(crate) index: Arc<Index>,
-    pub(crate) ingestor: Ingestor<BoxEmbedder, PgDocuments, Index>,
+    pub(crate) intake: Intake,
     pub(crate) book: InMemoryBook,
     pub(crate) asks: BoxAskService,
     /// Tells apart what documents were cut and embedded with.
@@ -84,6 +85,7 @@ impl Platform {
             .with_models(models::model_names(config));
         labels.touch();
         let recipe = format!("{}/{}/{}", embedder.name, config.chunk_token_size, config.chunk_overlap);
+        let epochs = Epochs::new(format!("{}/{recipe}", models::model_names(config).join("+")));
         let parts = Parts {
             traces,
             labels,
@@ -94,7 +96,7 @@ impl Platform {
             generator: models::generator(config).map_err(failed("the model"))?,
             book: book.clone(),
             tools: tooling::tools(&book, &database),
-            epoch: format!("{}/{recipe}", models::model_names(config).join("+")).into(),
+            epochs: epochs.clone(),
         };
         let asks = stack::stack(config, parts);
         Ok(Self {
@@ -103,7 +105,7 @@ impl Platform {
             database,
             documents,
             index,
-            ingestor,
+            intake: Intake::new(ingestor, epochs),
             book,
             asks,
             recipe,
@@ -161,9 +163,11 @@ impl Platform {
                 match document {
                     Behind::Put(document) => {
                         let chunks = self.documents.chunks_of(scope, document.id).await.map_err(refused)?;
-                        self.ingestor.reindex(scope, &document, &chunks).await
+                        self.intake.ingestor().reindex(scope, &document, &chunks).await
                     }
-                    Behind::Delete(document) => self.ingestor.remove(scope, document).await.map(drop),
+                    Behind::Delete(document) => {
+                        self.intake.ingestor().remove(scope, document).await.map(drop)
+                    }
                 }
                 .map_err(failed("the vector index"))?;
             }

@@ -1,5 +1,7 @@
 //! The one route table. The router is built from it, and so are the tests: a route that is not here does not exist.
 
+use rag_tower::ingest::MAX_FILE_BYTES;
+
 /// One route.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -38,6 +40,8 @@ pub enum Auth {
     Upgrade,
     /// The owner.
     Owner,
+    /// The operator: who can read the data directory of the running server.
+    Operator,
 }
 
 /// What keeps tenants apart behind a route.
@@ -52,6 +56,8 @@ pub enum Isolation {
     DemoTenants,
     /// The owner sees every tenant.
     Owner,
+    /// The operator names one tenant in each request, and a scope of that tenant alone is made for it.
+    OneTenant,
 }
 
 /// What runs.
@@ -74,14 +80,16 @@ pub(crate) enum Endpoint {
     Log,
     Handoffs,
     Tenants,
+    OperatorToken,
+    OperatorDocuments,
 }
 
-use Auth::{Demo, Public, Tenant, Upgrade};
-use Isolation::{DemoTenants, NoTenantData, Scope};
+use Auth::{Demo, Operator, Public, Tenant, Upgrade};
+use Isolation::{DemoTenants, NoTenantData, OneTenant, Scope};
 use Method::{Get, Post};
 
 /// Every route of the server.
-pub const ROUTES: [Route; 17] = [
+pub const ROUTES: [Route; 19] = [
     route(Get, "/", Public, NoTenantData, Endpoint::ChatPage),
     route(Get, "/owner", Public, NoTenantData, Endpoint::OwnerPage),
     route(Get, "/static/{*file}", Public, NoTenantData, Endpoint::Static),
@@ -99,7 +107,21 @@ pub const ROUTES: [Route; 17] = [
     route(Get, "/owner/api/logs/{trace_id}", Auth::Owner, Isolation::Owner, Endpoint::Log),
     route(Get, "/owner/api/handoffs", Auth::Owner, Isolation::Owner, Endpoint::Handoffs),
     route(Get, "/owner/api/tenants", Auth::Owner, Isolation::Owner, Endpoint::Tenants),
+    route(Post, "/operator/token", Operator, OneTenant, Endpoint::OperatorToken),
+    route(Post, "/operator/documents", Operator, OneTenant, Endpoint::OperatorDocuments),
 ];
+
+/// The most bytes of a request's body, unless the route takes documents. The longest question that is accepted takes
+/// 32 KB; the rest is room for JSON.
+pub(crate) const MAX_BODY: usize = 256 * 1024;
+
+/// The most bytes of the body of a request to the route with this path.
+pub(crate) fn max_body(path: &str) -> usize {
+    match ROUTES.iter().find(|route| route.path == path).map(|route| route.endpoint) {
+        Some(Endpoint::OperatorDocuments) => MAX_FILE_BYTES,
+        _ => MAX_BODY,
+    }
+}
 
 const fn route(
     method: Method,
@@ -136,6 +158,7 @@ mod tests {
                 DemoTenants => route.auth == Demo,
                 Scope => matches!(route.auth, Tenant | Upgrade),
                 Isolation::Owner => route.auth == Auth::Owner,
+                OneTenant => route.auth == Operator,
             };
             assert!(fits, "{} {}", route.method.as_str(), route.path);
         }

@@ -1,6 +1,6 @@
 //! `serve`: everything up, in order; then everything down, in order.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::app::{self, App};
 use crate::banner::Banner;
 use crate::config::Config;
-use crate::data_dir::DataDir;
+use crate::data_dir::{Announced, DataDir};
 use crate::failure::Failure;
 use crate::platform::Platform;
 use crate::secrets::{OwnerSecret, Secrets};
@@ -72,11 +72,13 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     };
 
     let banner = Banner::new(&config, (&secrets, &owner), addresses, app.demo.as_ref(), began.elapsed());
+    let announced = Announced { address: reachable(addresses.0), key: app.operator.secret().clone() };
     let router = app::build(Arc::new(app));
     let server =
         axum::serve(listener.tap_io(no_delay), router.into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(told(stopping));
     let mut server = pin!(async { server.await });
+    lock.announce(&announced)?;
     banner.print()?;
     ready.store(true, Ordering::Release);
 
@@ -148,6 +150,16 @@ async fn bind(name: &str, addr: SocketAddr) -> Result<TcpListener, Failure> {
 /// Port 0 asks the system for a free one: this is which.
 fn address(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
     listener.local_addr().unwrap_or(asked)
+}
+
+/// Where this machine reaches a listener: one on every address is on this machine's own too.
+fn reachable(mut listener: SocketAddr) -> SocketAddr {
+    match listener.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => listener.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => listener.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    listener
 }
 
 /// Pieces of an answer go out at once, each.

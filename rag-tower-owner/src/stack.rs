@@ -22,6 +22,7 @@ use tower::ServiceBuilder;
 
 use crate::config::Config;
 use crate::index::Index;
+use crate::intake::Epochs;
 use crate::models::{BoxEmbedder, BoxGenerator};
 use crate::tenant_data::InMemoryBook;
 
@@ -42,14 +43,14 @@ pub(crate) struct Parts {
     pub(crate) embedder: BoxEmbedder,
     pub(crate) generator: BoxGenerator,
     pub(crate) book: InMemoryBook,
-    /// Names what answers are made with; a kept answer of another epoch is not given again.
-    pub(crate) epoch: Arc<str>,
+    /// Name what answers are made with; a kept answer of another epoch is not given again.
+    pub(crate) epochs: Epochs,
     pub(crate) tools: Vec<(&'static str, BoxAskService)>,
 }
 
 /// Assembles the stack. What is written first sees an ask first.
 pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
-    let Parts { traces, labels, memory, documents, index, embedder, generator, book, tools, epoch } = parts;
+    let Parts { traces, labels, memory, documents, index, embedder, generator, book, tools, epochs } = parts;
     let quota = Quota::per_minute(config.rate_limit_per_minute);
     let source = FusedSource::new(index, Arc::clone(&documents), documents).with_timeout(SOURCE_TIMEOUT);
 
@@ -87,7 +88,7 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
             // what was said before in this conversation
             .layer(MemoryLayer::new(memory))
             // the same question of the same tenant again
-            .layer(CacheLayer::new(AnswerCache::new(CacheOptions::default()), move |_| Arc::clone(&epoch)))
+            .layer(CacheLayer::new(AnswerCache::new(CacheOptions::default()), move |scope| epochs.of(scope)))
             // search, a tool, a person, or "that is not what I am for"
             .layer(route)
             .service(search),

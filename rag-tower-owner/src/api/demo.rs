@@ -37,7 +37,7 @@ pub(crate) async fn token(
     let tenant = demo.tenants.iter().find(|known| known.slug == tenant).ok_or_else(|| {
         Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such demo tenant: GET /demo lists them")
     })?;
-    let minted = app.demo_tokens.mint(tenant.id).map_err(Problem::from)?;
+    let minted = app.tokens.mint(tenant.id, "demo").map_err(Problem::from)?;
     Ok(Json(json!({
         "token": minted.token,
         "expires_in": minted.expires_in.as_secs(),

@@ -3,5 +3,6 @@
 pub(crate) mod demo;
 pub(crate) mod feedback;
 pub(crate) mod health;
+pub(crate) mod operator;
 pub(crate) mod owner;
 pub(crate) mod params;

@@ -34,7 +34,7 @@ mod scope;
 mod session;
 mod settings;
 mod throttle;
-mod token;
+pub(crate) mod token;
 
 pub use self::client::ClientAddr;
 pub use self::layer::{OwnerAuthFuture, OwnerAuthLayer, OwnerAuthService};

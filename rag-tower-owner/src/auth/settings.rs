@@ -15,7 +15,7 @@ use super::password::{OwnerPassword, Verifier};
 use super::scope::OwnerScope;
 use super::session::{MemorySessions, OwnerSessions};
 use super::throttle::Throttle;
-use super::token::TokenKey;
+use super::token::{OWNER_AUDIENCE, TokenKey};
 use crate::secret::{Secret, weakness};
 use rag_tower::http::Origins;
 
@@ -117,7 +117,7 @@ impl<S> OwnerAuth<S> {
         Ok(Self(Arc::new(Inner {
             username: config.username.into(),
             password: Verifier::new(&config.password)?,
-            key: TokenKey::new(&config.jwt_secret),
+            key: TokenKey::new(&config.jwt_secret, OWNER_AUDIENCE),
             lifetime: Duration::from_secs(config.lifetime.as_secs()),
             cookie: Cookie::new(origins.any_https()),
             origins,

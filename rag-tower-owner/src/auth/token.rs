@@ -1,4 +1,4 @@
-//! The signed token of a session.
+//! The signed token of a session, and of the operator on this machine.
 
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ const ISSUER: &str = "rag-tower";
 const MAX_TOKEN_BYTES: usize = 4 * 1024;
 
 /// Signs and verifies with HS256 and nothing else.
-pub(super) struct TokenKey {
+pub(crate) struct TokenKey {
+    audience: &'static str,
     signer: EncodingKey,
     verifier: DecodingKey,
     rules: Validation,
@@ -28,35 +29,41 @@ pub(super) struct TokenKey {
 
 /// Every claim is required and has one type: serde reads whole seconds only.
 #[derive(Serialize, Deserialize)]
-pub(super) struct OwnerClaims {
+pub(crate) struct OwnerClaims {
     iss: String,
     aud: String,
-    pub(super) sub: String,
+    pub(crate) sub: String,
     exp: u64,
     iat: u64,
-    pub(super) jti: String,
+    pub(crate) jti: String,
 }
 
 // === impl TokenKey ===
 
 impl TokenKey {
-    pub(super) fn new(secret: &Secret) -> Self {
+    /// A key for tokens of one audience, which no key of another accepts.
+    pub(crate) fn new(secret: &Secret, audience: &'static str) -> Self {
         let secret = secret.expose().as_bytes();
         let mut rules = Validation::new(Algorithm::HS256);
         rules.leeway = 0;
         rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         rules.set_issuer(&[ISSUER]);
-        rules.set_audience(&[OWNER_AUDIENCE]);
-        Self { signer: EncodingKey::from_secret(secret), verifier: DecodingKey::from_secret(secret), rules }
+        rules.set_audience(&[audience]);
+        Self {
+            audience,
+            signer: EncodingKey::from_secret(secret),
+            verifier: DecodingKey::from_secret(secret),
+            rules,
+        }
     }
 
     /// A token of a new session, and the session's id.
-    pub(super) fn sign(&self, username: &str, lifetime: Duration) -> Result<(String, String), Error> {
+    pub(crate) fn sign(&self, username: &str, lifetime: Duration) -> Result<(String, String), Error> {
         let jti = Uuid::now_v7().to_string();
         let iat = get_current_timestamp();
         let claims = OwnerClaims {
             iss: ISSUER.to_owned(),
-            aud: OWNER_AUDIENCE.to_owned(),
+            aud: self.audience.to_owned(),
             sub: username.to_owned(),
             exp: iat.saturating_add(lifetime.as_secs()),
             iat,
@@ -67,7 +74,7 @@ impl TokenKey {
         Ok((token, jti))
     }
 
-    pub(super) fn verify(&self, token: &str) -> Result<OwnerClaims, AuthFailure> {
+    pub(crate) fn verify(&self, token: &str) -> Result<OwnerClaims, AuthFailure> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthFailure::Malformed);
         }

@@ -1,12 +1,12 @@
 //! A request's body in, a value of ours out, or a problem that says what was expected.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError};
 use rag_tower::http::Problem;
 use serde::de::DeserializeOwned;
 
-use super::edge::MAX_BODY;
+use crate::routes::MAX_BODY;
 
 /// Reads a JSON body. `expected` shows one, for the message to whoever sent something else.
 pub(crate) async fn read_json<T: DeserializeOwned>(
@@ -26,19 +26,7 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
             "send JSON, with the header Content-Type: application/json",
         ));
     }
-    let bytes = match body.collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if is_too_long(&error) => {
-            return Err(Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "invalid_input",
-                format!("the body is too long: at most {MAX_BODY} bytes"),
-            ));
-        }
-        Err(_) => {
-            return Err(invalid("the body could not be read to its end".to_owned()));
-        }
-    };
+    let bytes = read_bytes(body, MAX_BODY).await?;
     serde_json::from_slice(&bytes).map_err(|error| {
         // the error's own text can quote what was sent
         let place = if error.is_data() {
@@ -48,6 +36,19 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
         };
         invalid(format!("the body cannot be used: {place}; expected {expected}"))
     })
+}
+
+/// Reads a body whole. `most` is what the edge lets through, for the message.
+pub(crate) async fn read_bytes(body: Body, most: usize) -> Result<Bytes, Problem> {
+    match body.collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if is_too_long(&error) => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "invalid_input",
+            format!("the body is too long: at most {most} bytes"),
+        )),
+        Err(_) => Err(invalid("the body could not be read to its end".to_owned())),
+    }
 }
 
 /// [`StatusCode::BAD_REQUEST`] with a sentence.

@@ -14,9 +14,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::measured::Measured;
+use crate::routes::max_body;
 
-/// The most bytes of a request's body. The longest question that is accepted takes 32 KB; the rest is room for JSON.
-pub(crate) const MAX_BODY: usize = 256 * 1024;
 /// The longest request id that is taken over from a caller.
 const MAX_REQUEST_ID: usize = 128;
 /// The header with the id of a request.
@@ -33,7 +32,8 @@ pub(crate) async fn edge(mut request: Request, next: Next) -> Response {
 
     let id = request_id(request.headers().get(&REQUEST_ID));
     request.headers_mut().insert(REQUEST_ID, id.clone());
-    let request = request.map(|body| Body::new(Limited::new(body, MAX_BODY)));
+    let most = max_body(&route);
+    let request = request.map(|body| Body::new(Limited::new(body, most)));
 
     let guard = Guard { method, route, active, began, status: StatusCode::OK, ended: false };
     let mut guard = guard;

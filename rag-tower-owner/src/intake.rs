@@ -1,0 +1,116 @@
+//! Files in, a tenant's documents out, a few at a time; no answer from before is given again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rag_tower::ingest::{Ingest, Ingested, Ingestor};
+use rag_tower::postgres::PgDocuments;
+use rag_tower::{Error, Scoped, TenantId, TenantScope};
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+
+use crate::index::Index;
+use crate::models::BoxEmbedder;
+
+/// Files taken in at once. Each is held in memory with its vectors.
+const AT_ONCE: usize = 2;
+
+/// The one door for documents.
+#[derive(Clone, Debug)]
+pub(crate) struct Intake {
+    ingestor: Ingestor<BoxEmbedder, PgDocuments, Index>,
+    permits: Arc<Semaphore>,
+    epochs: Epochs,
+}
+
+/// What answers are made with, as a name for each tenant that changes with its documents. Clones share it.
+///
+/// Names are told apart by what this process took in: kept answers are in this process too, and go with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Epochs {
+    base: Arc<str>,
+    changed: Arc<RwLock<HashMap<TenantId, Epoch>>>,
+}
+
+#[derive(Debug)]
+struct Epoch {
+    number: u64,
+    name: Arc<str>,
+}
+
+/// Begins a new epoch when it is dropped: when a change is through, has failed half-way, or was given up.
+struct Change<'a>(&'a Epochs, TenantId);
+
+// === impl Intake ===
+
+impl Intake {
+    pub(crate) fn new(ingestor: Ingestor<BoxEmbedder, PgDocuments, Index>, epochs: Epochs) -> Self {
+        Self { ingestor, permits: Arc::new(Semaphore::new(AT_ONCE)), epochs }
+    }
+
+    /// Takes a file in. `file` is awaited when it is this file's turn, so that those that wait hold no bytes.
+    pub(crate) async fn take<E: From<Error>>(
+        &self,
+        file: impl Future<Output = Result<Ingest, E>>,
+    ) -> Result<Ingested, E> {
+        // it is never closed
+        let _turn = self.permits.acquire().await.ok();
+        let file = file.await?;
+        let _change = Change(&self.epochs, file.scope().tenant());
+        Ok(self.ingestor.clone().oneshot(file).await?)
+    }
+
+    /// What mends the index. It changes no document.
+    pub(crate) fn ingestor(&self) -> &Ingestor<BoxEmbedder, PgDocuments, Index> {
+        &self.ingestor
+    }
+}
+
+// === impl Epochs ===
+
+impl Epochs {
+    /// Epochs of tenants whose documents have not changed yet; `base` names everything else.
+    pub(crate) fn new(base: impl Into<Arc<str>>) -> Self {
+        Self { base: base.into(), changed: Arc::default() }
+    }
+
+    /// The tenant's epoch now. An answer that began in one is never given in another.
+    pub(crate) fn of(&self, scope: &TenantScope) -> Arc<str> {
+        let changed = self.changed.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(changed.get(&scope.tenant()).map_or(&self.base, |epoch| &epoch.name))
+    }
+
+    fn next(&self, tenant: TenantId) {
+        let mut changed = self.changed.write().unwrap_or_else(PoisonError::into_inner);
+        let number = changed.get(&tenant).map_or(0, |epoch| epoch.number) + 1;
+        changed.insert(tenant, Epoch { number, name: format!("{}/{number}", self.base).into() });
+    }
+}
+
+// === impl Change ===
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.0.next(self.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::scope_of;
+
+    #[test]
+    fn a_change_ends_the_epoch_of_its_tenant_alone() {
+        let epochs = Epochs::new("model/recipe");
+        let (a, b) = (scope_of(TenantId::named("a")), scope_of(TenantId::named("b")));
+        let before = epochs.of(&a);
+        assert_eq!(before, epochs.of(&b));
+        drop(Change(&epochs, a.tenant()));
+        let after = epochs.of(&a);
+        assert_ne!(before, after);
+        assert_eq!(epochs.of(&b), before);
+        drop(Change(&epochs, a.tenant()));
+        assert_ne!(epochs.of(&a), after);
+    }
+}
