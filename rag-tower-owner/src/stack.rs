@@ -14,7 +14,8 @@ use rag_tower::rescue::RescueLayer;
 use rag_tower::retrieve::FusedSource;
 use rag_tower::route::{KeywordClassifier, RouteLayer};
 use rag_tower::stage::{
-    ConfidenceLayer, EmbedLayer, Generate, LexicalRerank, PromptLayer, RerankLayer, RetrieveLayer,
+    ConfidenceLayer, DiversifyLayer, EmbedLayer, Generate, LexicalRerank, PromptLayer, RerankLayer,
+    RetrieveLayer,
 };
 use rag_tower::trace::{TraceLayer, TraceSink};
 use rag_tower::{BoxAskService, Pipeline};
@@ -60,7 +61,9 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
         // by meaning and by words in one call, fused by rank; the text is read once
         .retrieve(RetrieveLayer::new(source).with_limit(4 * config.top_k))
         // the question's own words decide among them
-        .rerank(RerankLayer::new(LexicalRerank::new()).with_keep(config.top_k))
+        .rerank(RerankLayer::new(LexicalRerank::new()))
+        // the best of them, and none twice
+        .stage(DiversifyLayer::new(config.top_k))
         // "I don't know" rather than an answer from passages that do not fit
         .confidence(ConfidenceLayer::new(LexicalRerank::FLOOR))
         // numbered passages, within the budget

@@ -156,6 +156,12 @@ impl Passages {
         }
     }
 
+    /// Keeps the passages at these places, in this order; a place that there is not is passed over.
+    pub fn select(&mut self, places: &[usize]) {
+        let chosen = places.iter().filter_map(|place| self.0.get(*place).cloned()).collect();
+        self.0 = Arc::new(chosen);
+    }
+
     /// Scores each passage anew and puts the best first; equal scores keep their order.
     pub fn rescore(&mut self, mut score: impl FnMut(&Passage) -> f32) {
         let passages = Arc::make_mut(&mut self.0);

@@ -3,7 +3,7 @@
 //! ```text
 //! Ask ─ EmbedLayer ─▶ Embedded ─ RetrieveLayer ─▶ Retrieved ─ PromptLayer ─▶ Prompt ▸ Generate
 //! Ask ──────────── KeywordLayer ────────────────▶ Retrieved
-//!                              RerankLayer, ConfidenceLayer: Retrieved ─▶ Retrieved
+//!                              RerankLayer, DiversifyLayer, ConfidenceLayer: Retrieved ─▶ Retrieved
 //! ```
 //!
 //! A stage changes the type of the request, so the compiler checks their order. Each is an ordinary Tower layer;
@@ -12,11 +12,13 @@
 mod calibrate;
 mod checkpoint;
 mod confidence;
+mod diversify;
 mod embed;
 #[cfg(test)]
 mod floor_tests;
 mod future;
 mod generate;
+mod known;
 mod prompt;
 mod rerank;
 mod retrieve;
@@ -29,6 +31,7 @@ use tower_service::Service;
 pub use self::calibrate::{Calibration, Labelled, calibrate};
 pub use self::checkpoint::{Checkpoint, CheckpointLayer};
 pub use self::confidence::{ConfidenceLayer, ConfidenceStage};
+pub use self::diversify::{DiversifyLayer, DiversifyStage};
 pub(crate) use self::embed::embed_query;
 pub use self::embed::{EmbedLayer, EmbedStage};
 pub use self::future::{PassOr, ResponseFuture};

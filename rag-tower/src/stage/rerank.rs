@@ -2,23 +2,20 @@
 
 use std::fmt;
 use std::future::{Ready, ready};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use lru::LruCache;
 use tower::ServiceExt;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::known::{KnownTerms, Terms};
 use super::{Answers, ResponseFuture, Retrieved, StageLayer, take_ready};
 use crate::answer::Answer;
 use crate::error::{Error, ErrorKind, Stage};
-use crate::passage::{ChunkId, Passage, Passages};
+use crate::passage::Passages;
 use crate::port::{Rerank, RerankRequest};
 use crate::scoped::Scoped;
-use crate::text::{document_terms, query_terms};
+use crate::text::query_terms;
 
 /// Puts passages in a better order.
 ///
@@ -55,14 +52,8 @@ pub struct RerankStage<S, K> {
 /// thousand passages are kept, under their chunk and what they say. Clones share them.
 #[derive(Clone)]
 pub struct LexicalRerank {
-    known: Arc<Mutex<LruCache<(ChunkId, u64), Terms>>>,
+    known: KnownTerms,
 }
-
-/// The terms of a passage, ascending.
-type Terms = Arc<[u32]>;
-
-/// Passages whose terms are kept: about 4 MB.
-const KNOWN: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
 
 // === impl RerankLayer ===
 
@@ -167,25 +158,7 @@ impl LexicalRerank {
     /// A reranker that has seen nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { known: Arc::new(Mutex::new(LruCache::new(KNOWN))) }
-    }
-
-    fn terms(&self, passage: &Passage) -> Terms {
-        let mut content = DefaultHasher::new();
-        (&passage.title, &passage.text).hash(&mut content);
-        let key = (passage.chunk, content.finish());
-        // Terms follow from the key alone, so a cache that a panic left behind is still right.
-        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(terms) = known().get(&key) {
-            return Arc::clone(terms);
-        }
-        let counts = [&passage.title, &passage.text].map(|text| document_terms(text).counts);
-        let mut terms: Vec<u32> = counts.into_iter().flatten().map(|(term, _)| term).collect();
-        terms.sort_unstable();
-        terms.dedup();
-        let terms = Terms::from(terms);
-        known().put(key, Arc::clone(&terms));
-        terms
+        Self { known: KnownTerms::new() }
     }
 }
 
@@ -212,7 +185,7 @@ impl Service<RerankRequest> for LexicalRerank {
 
     fn call(&mut self, request: RerankRequest) -> Self::Future {
         let mut passages = request.passages;
-        let held: Vec<Terms> = passages.iter().map(|passage| self.terms(passage)).collect();
+        let held: Vec<Terms> = passages.iter().map(|passage| self.known.of(passage)).collect();
         let holds = |terms: &Terms, term: u32| terms.binary_search(&term).is_ok();
         let count = held.len() as f32;
         let asked: Vec<(u32, f32)> = query_terms(request.question.as_str())
