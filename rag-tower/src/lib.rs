@@ -9,6 +9,7 @@ pub mod deadline;
 pub mod edge;
 pub mod embed;
 pub mod error;
+pub mod eval;
 pub mod filter;
 pub mod generate;
 #[cfg(any(doc, doctest))]

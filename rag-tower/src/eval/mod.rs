@@ -1,0 +1,3 @@
+//! Measuring: labelled data in, figures out.
+
+pub mod routing;

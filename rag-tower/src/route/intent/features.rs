@@ -1,0 +1,225 @@
+//! A text in, a sparse vector of length 1 out: its words, their neighbours, and pieces of its words.
+
+use std::collections::{BTreeMap, HashMap};
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use crate::text::{each_term, fnv1a};
+use crate::words;
+
+/// A sparse vector: column and value, columns ascending.
+pub(super) type Vector = Vec<(u32, f32)>;
+
+/// The features that examples have, and how much each says.
+///
+/// Three kinds, each weighed by `(1 + ln tf) · (1 + ln((1 + N) / (1 + n)))`, brought to length 1 and multiplied by its
+/// kind's share; then the whole is brought to length 1:
+///
+/// - words and neighbouring pairs of words, the text's begin and end counting as neighbours (share 1);
+/// - pairs of words with one or two others between them (share 0.5);
+/// - pieces of 2 to 5 characters of each word with the space around it (share 1), which is what typing errors, endings
+///   and scripts without spaces leave in common.
+///
+/// Case and diacritics do not count; words are those of the [tokenizer](crate::text).
+#[derive(Clone, Debug)]
+pub(super) struct Features {
+    known: HashMap<u64, Known>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    column: u32,
+    idf: f32,
+}
+
+/// A kind of features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Words,
+    Apart,
+    Pieces,
+}
+
+/// How often each feature occurs in a text.
+type Counts = BTreeMap<(Kind, u64), u32>;
+
+/// The most features that are kept, those of most examples first: what bounds the size of a model.
+const MOST: usize = 1 << 17;
+/// From so many examples on, a feature that only one of them has is not kept: there is nothing that it has in common.
+const MANY_EXAMPLES: usize = 1000;
+/// How many words can stand between a pair.
+const APART: usize = 2;
+/// The longest text that is looked at, in characters: a question is shorter, and the work is bounded.
+const LONGEST: usize = 1000;
+/// The longest pieces of words, in characters.
+const PIECE: usize = 5;
+
+// === impl Kind ===
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Words, Self::Apart, Self::Pieces];
+
+    const fn share(self) -> f32 {
+        match self {
+            Self::Words | Self::Pieces => 1.0,
+            Self::Apart => 0.5,
+        }
+    }
+}
+
+// === impl Features ===
+
+impl Features {
+    /// Learns the features of the texts, and gives the vector of each.
+    pub(super) fn learn(texts: &[&str]) -> (Self, Vec<Vector>) {
+        let counted: Vec<Counts> = texts.iter().map(|text| counts(text)).collect();
+        let mut seen_in: HashMap<u64, usize> = HashMap::new();
+        for &(_, id) in counted.iter().flat_map(BTreeMap::keys) {
+            *seen_in.entry(id).or_default() += 1;
+        }
+        let least = if texts.len() < MANY_EXAMPLES { 1 } else { 2 };
+        let mut kept: Vec<(u64, usize)> = seen_in.into_iter().filter(|(_, n)| *n >= least).collect();
+        kept.sort_unstable_by_key(|&(id, n)| (usize::MAX - n, id));
+        kept.truncate(MOST);
+        let idf = |n: usize| 1.0 + ((1 + texts.len()) as f32 / (1 + n) as f32).ln();
+        let known = (0..).zip(kept).map(|(column, (id, n))| (id, Known { column, idf: idf(n) })).collect();
+        let features = Self { known };
+        let vectors = counted.iter().map(|counts| features.weigh(counts)).collect();
+        (features, vectors)
+    }
+
+    /// How many columns there are.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// The vector of a text: empty when it has nothing in common with any example.
+    pub(super) fn vector(&self, text: &str) -> Vector {
+        self.weigh(&counts(text))
+    }
+
+    fn weigh(&self, counts: &Counts) -> Vector {
+        let mut vector: Vector = Vec::with_capacity(counts.len());
+        for kind in Kind::ALL {
+            let start = vector.len();
+            for (&(_, id), &tf) in counts.range((kind, 0)..=(kind, u64::MAX)) {
+                if let Some(known) = self.known.get(&id) {
+                    vector.push((known.column, (1.0 + (tf as f32).ln()) * known.idf));
+                }
+            }
+            scale(&mut vector[start..], kind.share());
+        }
+        scale(&mut vector, 1.0);
+        vector.sort_unstable_by_key(|&(column, _)| column);
+        vector
+    }
+}
+
+/// Brings a vector to a length; one of length 0 stays.
+fn scale(vector: &mut [(u32, f32)], to: f32) {
+    let length = vector.iter().map(|(_, value)| value * value).sum::<f32>().sqrt();
+    if length > 0.0 {
+        vector.iter_mut().for_each(|(_, value)| *value *= to / length);
+    }
+}
+
+fn counts(text: &str) -> Counts {
+    let end = text.char_indices().nth(LONGEST).map_or(text.len(), |(at, _)| at);
+    let text = words::fold(&text[..end]);
+    let mut counts = Counts::new();
+    let mut count = |kind, key: &str| {
+        // The kind is part of the key, so that a word and a piece that read the same are two features.
+        let id = fnv1a(key.as_bytes()).wrapping_add(kind as u64);
+        *counts.entry((kind, id)).or_default() += 1;
+    };
+    let mut found: Vec<String> = Vec::new();
+    each_term(&text, |term, _| found.push(term.to_owned()));
+    for word in &found {
+        count(Kind::Words, word);
+    }
+    let begin = std::iter::once("");
+    let with_ends: Vec<&str> = begin.clone().chain(found.iter().map(String::as_str)).chain(begin).collect();
+    if !found.is_empty() {
+        for pair in with_ends.windows(2) {
+            count(Kind::Words, &pair.join(" "));
+        }
+    }
+    for (at, word) in found.iter().enumerate() {
+        for other in found.iter().skip(at + 2).take(APART) {
+            count(Kind::Apart, &format!("{word} {other}"));
+        }
+    }
+    for word in text.split(|c: char| c.is_whitespace() || c.is_ascii_punctuation()).filter(|w| !w.is_empty())
+    {
+        pieces(word, |piece| count(Kind::Pieces, piece));
+    }
+    counts
+}
+
+/// The pieces of 2 to [`PIECE`] characters, as a reader sees characters, of a word and the space around it.
+fn pieces(word: &str, mut piece: impl FnMut(&str)) {
+    let padded = format!(" {word} ");
+    let mut starts: Vec<usize> = padded.grapheme_indices(true).map(|(at, _)| at).collect();
+    starts.push(padded.len());
+    for size in 2..=PIECE {
+        if starts.len() <= size {
+            break;
+        }
+        for window in starts.windows(size + 1) {
+            if let [from, .., to] = window {
+                piece(&padded[*from..*to]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cosine(a: &Vector, b: &Vector) -> f32 {
+        a.iter().filter_map(|(x, v)| b.iter().find(|(y, _)| x == y).map(|(_, w)| v * w)).sum()
+    }
+
+    #[test]
+    fn a_vector_has_length_one_and_ascending_columns() {
+        let (features, vectors) =
+            Features::learn(&["transfer fifty to savings", "what is the weather", "转账到储蓄"]);
+        for vector in vectors.iter().chain([&features.vector("transfer the weather")]) {
+            assert!((cosine(vector, vector) - 1.0).abs() < 1e-5);
+            assert!(vector.windows(2).all(|pair| pair[0].0 < pair[1].0));
+            assert!(vector.iter().all(|(column, _)| (*column as usize) < features.len()));
+        }
+        assert!(features.vector("").is_empty() && features.vector("?!").is_empty());
+    }
+
+    #[test]
+    fn what_is_written_alike_is_near_in_every_script() {
+        for (text, near, far) in [
+            ("transfer money", "transfering the money", "book a flight"),
+            ("học phí bao nhiêu", "HOC PHI bao nhiu", "thời tiết hôm nay"),
+            ("我想预订酒店", "预订一家酒店", "今天天气怎么样"),
+            ("จองโรงแรมให้หน่อย", "อยากจองโรงแรม", "อากาศวันนี้เป็นอย่างไร"),
+            ("होटल बुक करना है", "होटल की बुकिंग", "आज का मौसम"),
+            ("забронировать гостиницу", "бронирование гостиницы", "какая погода"),
+            ("أريد حجز فندق", "حجز الفندق", "كيف الطقس اليوم"),
+        ] {
+            let (_, vectors) = Features::learn(&[text, near, far]);
+            let [text, near, far] = [0, 1, 2].map(|at| &vectors[at]);
+            assert!(
+                cosine(text, near) > cosine(text, far) + 0.1,
+                "{} {}",
+                cosine(text, near),
+                cosine(text, far)
+            );
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_before_it_costs() {
+        let (features, _) = Features::learn(&["word"]);
+        let long = format!("word {}", "x ".repeat(1 << 20));
+        assert!(features.vector(&long).len() < 20);
+        assert!(counts(&long).values().sum::<u32>() < 10_000);
+    }
+}
