@@ -1,12 +1,14 @@
 //! The WebSocket of axum around [`converse`](super::converse).
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::{Either, select};
 use futures_util::stream::{SplitSink, SplitStream, unfold};
 use futures_util::{SinkExt, Stream, StreamExt};
 use http::header::{AUTHORIZATION, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
@@ -24,6 +26,8 @@ pub const SUBPROTOCOL: &str = "rag-tower";
 
 /// The longest message and frame, in bytes.
 const MAX_MESSAGE_BYTES: usize = 128 * 1024;
+/// How often the credential of an open connection is looked at.
+const CHECK_EVERY: Duration = Duration::from_secs(3);
 /// A client that does not take a frame in this time is gone.
 const SEND_TIME: Duration = Duration::from_secs(30);
 
@@ -39,8 +43,9 @@ const REFUSED_PARAMETERS: [&str; 6] = ["token", "access_token", "user_id", "api_
 /// it resolves by itself, at the upgrade and again for each ask.
 ///
 /// A connection ends when its client leaves or sends nothing for ten minutes (pings count), when a frame cannot be
-/// sent within 30 seconds, and when its credential is refused (close code 1008). Each open one counts in
-/// `rag_ws_connections`.
+/// sent within 30 seconds, and when its credential is refused (close code 1008): before an ask, or when it is looked at
+/// every three seconds, so that a tenant that is suspended loses its connections, an answer under way included. A
+/// store that is away refuses nothing there. Each open one counts in `rag_ws_connections`.
 pub struct WsAsks<S, R, T>(Arc<Inner<S, R, T>>);
 
 struct Inner<S, R, T> {
@@ -127,12 +132,14 @@ where
         let (sink, stream) = socket.split();
         let mut out = Out(sink);
         let renew = || self.scope(Arc::clone(&credential));
-        let ended = converse(renew, self.0.stack.clone(), inbound(stream, self.0.idle), &mut out).await;
+        let talking = converse(renew, self.0.stack.clone(), inbound(stream, self.0.idle), &mut out);
+        let ended = match select(pin!(talking), pin!(self.refused(&credential))).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right((refusal, _)) => Err(refusal),
+        };
         let (code, reason) = match &ended {
             Ok(()) => (close_code::NORMAL, ""),
-            Err(error) if matches!(error.kind(), ErrorKind::Unauthenticated | ErrorKind::Forbidden) => {
-                (close_code::POLICY, "the credential is not valid any more")
-            }
+            Err(error) if is_refusal(error) => (close_code::POLICY, "the credential is not valid any more"),
             Err(_) => (close_code::ERROR, "an error ended the conversation"),
         };
         let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
@@ -140,9 +147,24 @@ where
         let _told = tokio::time::timeout(SEND_TIME, out.0.send(close)).await;
     }
 
+    /// Waits until the credential is refused.
+    async fn refused(&self, credential: &Arc<Parts>) -> Error {
+        loop {
+            tokio::time::sleep(CHECK_EVERY).await;
+            match self.scope(Arc::clone(credential)).await {
+                Err(error) if is_refusal(&error) => return error,
+                _ => {}
+            }
+        }
+    }
+
     async fn scope(&self, credential: Arc<Parts>) -> Result<TenantScope, Error> {
         self.0.resolver.resolve(&credential).await.map(|grant| self.0.authority.grant(grant))
     }
+}
+
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unauthenticated | ErrorKind::Forbidden)
 }
 
 /// A credential in the list of subprotocols, the one header that a page may choose.
