@@ -15,6 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api;
 use crate::auth::{LoginService, LogoutService, OwnerAuth, OwnerAuthConfig, OwnerAuthLayer, OwnerPassword};
+use crate::branches::KnownBranches;
 use crate::config::Config;
 use crate::demo::Demo;
 use crate::failure::Failure;
@@ -93,7 +94,9 @@ fn endpoint(app: &Arc<App>, route: Route) -> MethodRouter<Arc<App>> {
         Endpoint::Health => on(method, api::health::health),
         Endpoint::Demo => on(method, api::demo::demo),
         Endpoint::DemoToken => on(method, api::demo::token),
-        Endpoint::Query => on_service(method, AskService::new(app.asks.clone())),
+        Endpoint::Query => {
+            on_service(method, AskService::new(KnownBranches::new(app.asks.clone(), &app.database)))
+        }
         Endpoint::WebSocket => {
             let asks = app.sockets.clone();
             on(method, move |request: Request| async move { asks.upgrade(request).await })

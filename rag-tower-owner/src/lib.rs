@@ -11,6 +11,8 @@ pub mod auth;
 #[cfg(feature = "server")]
 mod banner;
 #[cfg(feature = "server")]
+mod branches;
+#[cfg(feature = "server")]
 mod cli;
 #[cfg(feature = "server")]
 pub mod cluster;
