@@ -7,8 +7,8 @@ use rag_tower::ingest::{Chunker, Ingestor};
 use rag_tower::metrics::Labels;
 use rag_tower::port::VectorStore;
 use rag_tower::postgres::{
-    APP_LOGIN, Behind, Database, DatabaseError, DatabaseOptions, PgDocuments, PgMemoryStore, PgTraceStore,
-    bootstrap,
+    APP_LOGIN, Behind, Database, DatabaseError, DatabaseOptions, PgDocuments, PgMemoryStore, PgSettings,
+    PgTraceStore, bootstrap,
 };
 use rag_tower::tenant::{Grant, TenantAuthority, TenantId};
 use rag_tower::trace::{Spool, TraceWriter, WriterConfig, spawn_writer};
@@ -26,7 +26,7 @@ use crate::progress::Step;
 use crate::registry;
 use crate::secrets::Secrets;
 use crate::stack::{self, Parts};
-use crate::tenant_data::InMemoryBook;
+use crate::tenant_data::{InMemoryBook, Settings, TenantData};
 use crate::tooling;
 
 /// The database of the private cluster.
@@ -121,7 +121,9 @@ impl Platform {
                 self.documents.forget_index(&scope_of(tenant)).await.map_err(refused)?;
             }
         }
+        self.read_settings().await?;
         let demo = if config.demo() {
+            // their settings are the demo's own
             Some(demo::load(self, secrets).await?)
         } else {
             registry::revoke_demo_keys(&self.database).await?;
@@ -129,6 +131,23 @@ impl Platform {
         };
         self.heal().await?;
         Ok(demo)
+    }
+
+    /// What tenants have saved about themselves. One that cannot be read does not keep the others from their answers.
+    async fn read_settings(&self) -> Result<(), Failure> {
+        let saved = PgSettings::new(&self.database);
+        for tenant in registry::configured(&self.database).await? {
+            let scope = scope_of(tenant);
+            let Some(found) = saved.load(&scope).await.map_err(refused)? else { continue };
+            let settings = Settings { courses: found.courses, routes: found.routes };
+            match TenantData::from_settings(&settings) {
+                Ok(data) => self.book.insert(&scope, data),
+                Err(error) => {
+                    tracing::error!(%tenant, %error, "saved settings are left out: every question is searched for");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Makes the vector index say what Postgres says: after a crash, a lost index, or another embedder.

@@ -1,4 +1,4 @@
-//! The demo tenants in the registry: who they are and the key that opens the first of them.
+//! The registry: the demo tenants and the key that opens the first of them, and who has saved settings.
 
 use rag_tower::postgres::{Database, DatabaseError, OwnerTx};
 use rag_tower::tenant::{BranchId, KeyHash, TenantId};
@@ -17,6 +17,7 @@ const PUT_BRANCH: &str = "INSERT INTO rag_tower.branches (tenant_id, id, name) V
      ON CONFLICT (tenant_id, id) DO UPDATE SET name = EXCLUDED.name";
 const PUT_KEY: &str = "INSERT INTO rag_tower.api_keys (id, tenant_id, hash, name, role) VALUES ($1, $2, $3, $4, 'member') \
      ON CONFLICT (hash) DO UPDATE SET revoked_at = NULL";
+const CONFIGURED: &str = "SELECT tenant_id FROM rag_tower.tenant_settings ORDER BY tenant_id";
 const REVOKE_OTHERS: &str = "UPDATE rag_tower.api_keys SET revoked_at = now() \
      WHERE name = $1 AND hash <> $2 AND revoked_at IS NULL";
 
@@ -28,6 +29,16 @@ pub(crate) async fn ensure(
     key: Option<&str>,
 ) -> Result<(), Failure> {
     put(database, id, data, key).await.map_err(refused)
+}
+
+/// The tenants that have saved settings. Ids only: what is in them is read with a scope.
+pub(crate) async fn configured(database: &Database) -> Result<Vec<TenantId>, Failure> {
+    let find = async {
+        let mut tx = OwnerTx::begin(database).await?;
+        let ids: Vec<Uuid> = sqlx::query_scalar(CONFIGURED).fetch_all(tx.connection()).await?;
+        Ok(ids.into_iter().map(TenantId::new).collect())
+    };
+    find.await.map_err(refused)
 }
 
 /// Outside demo mode no demo key counts.

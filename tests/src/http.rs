@@ -77,6 +77,13 @@ impl Client {
         self
     }
 
+    /// The same with another server.
+    #[must_use]
+    pub fn at(mut self, addr: SocketAddr) -> Self {
+        self.addr = addr;
+        self
+    }
+
     /// A `GET`.
     pub async fn get(&self, path: &str) -> Answer {
         self.send(self.request(Method::GET, path).body(Full::default()).expect("request")).await

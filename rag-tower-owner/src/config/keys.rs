@@ -37,7 +37,11 @@ pub const SETTINGS: [Key; 27] = [
     unset("DATABASE_ADMIN_URL", Kind::Url, "a login that may make roles and tables, used by `migrate` alone"),
     unset("QDRANT_URL", Kind::Url, "a Qdrant server for vectors (default: the engine in process)"),
     unset("QDRANT_API_KEY", Kind::Secret, "its API key"),
-    unset("REDIS_URL", Kind::Url, "reserved for state shared by several replicas"),
+    unset(
+        "REDIS_URL",
+        Kind::Url,
+        "not used yet: limits, tickets and caches are kept in memory, so run one replica",
+    ),
     unset("OPENAI_API_KEY", Kind::Secret, "the key of a model server that speaks the OpenAI API"),
     unset("OPENAI_BASE_URL", Kind::Url, "its address (default: https://api.openai.com/v1)"),
     unset("OPENAI_MODEL", Kind::Text, "the model that answers (default: extractive answers, no model)"),

@@ -1,0 +1,147 @@
+//! The server on a database of its operator's: migrated by the command line, without demo tenants.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use rag_tower::postgres::{Database, DatabaseOptions, PgSettings};
+use rag_tower::tenant::{BranchId, Grant, KeyHash, TenantAuthority, TenantId};
+use rag_tower_owner::tenant_data::TenantData;
+use rag_tower_tests::http::{Answer, Client, DEADLINE};
+use rag_tower_tests::postgres::TestDatabase;
+use rag_tower_tests::server::{DEMO_KEY, Server, Setup};
+use serde_json::json;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_rag-tower-server");
+const KEY: &str = "key-of-acme-that-is-long-enough-0123456789";
+const LOGIN: (&str, &str) = ("rag_production", "a-password-of-the-test");
+const SETTINGS: &str = r#"
+[tenant]
+slug = "acme"
+name = "Acme"
+
+[[route]]
+name = "weather_talk"
+action = "search"
+keywords = ["weather"]
+examples = ["How is the weather today?"]
+"#;
+
+fn acme() -> TenantId {
+    TenantId::named("acme")
+}
+
+fn setup(url: &str) -> Setup {
+    Setup::new(BINARY).env("DATABASE_URL", url)
+}
+
+/// A tenant with a branch and a key, as an operator registers one.
+async fn register(database: &TestDatabase) {
+    let hash: String = KeyHash::of(KEY).as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let (id, branch, key) = (acme(), BranchId::named(acme(), "north"), uuid::Uuid::now_v7());
+    database
+        .run_as_admin(&format!(
+            "INSERT INTO rag_tower.tenants (id, slug, name) VALUES ('{id}', 'acme', 'Acme');
+             INSERT INTO rag_tower.branches (tenant_id, id, name) VALUES ('{id}', '{branch}', 'North');
+             INSERT INTO rag_tower.api_keys (id, tenant_id, hash, name, role)
+             VALUES ('{key}', '{id}', '\\x{hash}', 'test', 'member')"
+        ))
+        .await;
+}
+
+async fn ask(client: &Client, question: &str) -> Answer {
+    client.post("/query", &json!({ "question": question })).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_ones_own_is_migrated_served_and_read_again_at_each_start() {
+    let database = TestDatabase::empty().await;
+    let url = database.url_of(LOGIN.0, LOGIN.1);
+
+    // Without its schema the database is refused, with the command that makes it.
+    let failed = setup(&url).try_start().map(|_| ()).expect_err("an empty database");
+    assert!(failed.output.contains("rag-tower-owner migrate"), "{}", failed.output);
+    assert!(!failed.output.contains(LOGIN.1), "{}", failed.output);
+
+    let mut migrate = setup(&url).env("DATABASE_ADMIN_URL", database.admin_url()).command(&["migrate"]);
+    migrate.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let migrated = migrate.output().unwrap();
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    register(&database).await;
+
+    let server = setup(&url).start();
+    let client = server.client().bearer(KEY);
+    let first = ask(&client, "How is the weather today?").await;
+    assert_eq!(first.status, 200, "{}", first.text());
+    assert_ne!(first.json()["route"], "weather_talk", "nothing is configured yet");
+    // There is no demo: neither its routes nor its key.
+    assert_eq!(server.client().get("/demo").await.status, 404);
+    assert_eq!(ask(&server.tenant(), "Anything?").await.status, 401, "{DEMO_KEY}");
+    branches_are_known_or_not_found(&client).await;
+    let owner = server.owner().await;
+
+    save_settings(&url).await;
+    let data = server.data.clone();
+    let (status, output, keep) = server.stop();
+    assert!(status.success(), "{output}");
+    let server = setup(&url).on(&data).start();
+    let client = server.client().bearer(KEY);
+    let again = ask(&client, "How is the weather today?").await.json();
+    assert_eq!(again["route"], "weather_talk", "what was saved is in force: {again}");
+    // The owner who had logged in before still is.
+    let owner = owner.at(server.addr);
+    assert_eq!(owner.get("/owner/api/tenants").await.status, 200);
+
+    a_suspended_tenant_loses_its_open_socket(&server, &database).await;
+    assert_eq!(ask(&client, "Anything?").await.status, 401);
+    drop((server, keep));
+}
+
+async fn save_settings(url: &str) {
+    let settings = TenantData::from_toml(SETTINGS, "the test").unwrap().to_settings().unwrap();
+    let pool = Database::connect(&DatabaseOptions::new(url).max_connections(2)).await.unwrap();
+    let scope = TenantAuthority::new().grant(Grant::new(acme()));
+    PgSettings::new(&pool).save(&scope, settings.courses, settings.routes).await.unwrap();
+    pool.close().await;
+}
+
+/// The key opens every branch there is, and none that there is not.
+async fn branches_are_known_or_not_found(client: &Client) {
+    let of = |branch: BranchId| json!({"question": "Anything at all?", "branch_id": branch.to_string()});
+    let north = client.post("/query", &of(BranchId::named(acme(), "north"))).await;
+    assert_eq!(north.status, 200, "{}", north.text());
+    for branch in [BranchId::named(acme(), "moon"), BranchId::named(TenantId::named("rival"), "north")] {
+        let answer = client.post("/query", &of(branch)).await;
+        assert_eq!(answer.status, 404, "{}", answer.text());
+        assert_eq!(answer.json()["kind"], "not_found");
+    }
+}
+
+async fn a_suspended_tenant_loses_its_open_socket(server: &Server, database: &TestDatabase) {
+    let mut request = format!("ws://{}/ws/query", server.addr).into_client_request().unwrap();
+    request.headers_mut().insert("authorization", format!("Bearer {KEY}").parse().unwrap());
+    let (mut socket, _) = connect_async(request).await.unwrap();
+    socket.send(Message::text(json!({"message": "Anything?"}).to_string())).await.unwrap();
+    loop {
+        let frame = tokio::time::timeout(DEADLINE, socket.next()).await.unwrap().unwrap().unwrap();
+        if frame.to_text().unwrap().contains("\"type\":\"end\"") {
+            break;
+        }
+    }
+    database.run_as_admin("UPDATE rag_tower.tenants SET status = 'suspended' WHERE slug = 'acme'").await;
+    let closed = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Close(Some(frame)))) => return u16::from(frame.code),
+                Some(Ok(_)) => {}
+                other => panic!("no close frame: {other:?}"),
+            }
+        }
+    };
+    // It asks nothing more: the server notices by itself.
+    let code = tokio::time::timeout(Duration::from_secs(5), closed).await.expect("within five seconds");
+    assert_eq!(code, 1008);
+}
