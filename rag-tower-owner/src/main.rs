@@ -1,5 +1,8 @@
 //! The reference server.
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     rag_tower_owner::run()
 }

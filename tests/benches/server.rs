@@ -51,12 +51,17 @@ async fn main() {
     // One connection gives the time that the server adds; many give what it sustains. Rounds alternate, so that both
     // sides see the same machine.
     let (mut bare, mut full, mut bare_one, mut full_one) = (vec![], vec![], vec![], vec![]);
+    let (mut own, mut postgres, mut asks) = (0.0, 0.0, 0_usize);
     for round in 1..=ROUNDS {
         eprintln!("round {round} of {ROUNDS}");
         bare_one.push(load::run(proxy.addr, 1, ROUND, request(proxy.addr)).await);
         full_one.push(load::run(server.addr, 1, ROUND, request(server.addr)).await);
         bare.push(load::run(proxy.addr, CONNECTIONS, ROUND, request(proxy.addr)).await);
+        let before = processor_us(server.pid());
         full.push(load::run(server.addr, CONNECTIONS, ROUND, request(server.addr)).await);
+        let after = processor_us(server.pid());
+        (own, postgres) = (own + after.0 - before.0, postgres + after.1 - before.1);
+        asks += full[round - 1].sent;
     }
     let busy = resident_mb(server.pid());
     let (bare, full) = (median(bare), median(full));
@@ -78,6 +83,8 @@ async fn main() {
         "idle_rss_mb": idle,
         "busy_rss_mb": busy,
         "bare_rps": bare.rps.round(),
+        "server_cpu_us_per_ask": (own / asks as f64).round(),
+        "postgres_cpu_us_per_ask": (postgres / asks as f64).round(),
     });
     drop(server);
     println!("RESULT {result}");
@@ -91,6 +98,31 @@ fn median(mut rounds: Vec<Report>) -> Report {
 
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}
+
+/// The processor time that a process has used, and that its descendants have, in microseconds. Unlike a rate it hardly
+/// depends on what else the machine does.
+fn processor_us(pid: u32) -> (f64, f64) {
+    let stat = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // the name may hold anything, so fields are counted from behind it: the state, the parent, …
+        let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+        let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+        Some((fields.get(1)?.parse::<u32>().ok()?, ticks * 10_000.0))
+    };
+    let all: Vec<(u32, u32, f64)> = std::fs::read_dir("/proc")
+        .expect("/proc")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| stat(pid).map(|(parent, time)| (pid, parent, time)))
+        .collect();
+    let (mut family, mut below) = (vec![pid], 0.0);
+    while let Some(parent) = family.pop() {
+        for (child, _, time) in all.iter().filter(|(_, of, _)| *of == parent) {
+            family.push(*child);
+            below += time;
+        }
+    }
+    (stat(pid).map_or(f64::NAN, |(_, time)| time), below)
 }
 
 /// The resident memory of a process in MB, without its children.

@@ -22,8 +22,8 @@ pub struct Report {
     pub p50: Duration,
     /// Ninety-nine of a hundred answers came within this.
     pub p99: Duration,
-    /// Answers.
-    pub count: usize,
+    /// Requests sent, those of the warm-up included.
+    pub sent: usize,
     /// Answers whose status was not 200.
     pub failed: usize,
 }
@@ -55,7 +55,7 @@ where
         rps: times.len() as f64 / length.as_secs_f64(),
         p50: at(0.50),
         p99: at(0.99),
-        count: times.len(),
+        sent: next.load(Ordering::Relaxed) as usize,
         failed,
     }
 }

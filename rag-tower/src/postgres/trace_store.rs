@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 use sqlx::query::QueryScalar;
@@ -139,7 +139,7 @@ fn insert_statement(rows: &[TraceRow]) -> QueryScalar<'_, Postgres, Uuid, PgArgu
         .bind(all(rows, |row| text(row.error.as_ref())))
         .bind(all(rows, |row| json_of(&row.degraded)))
         .bind(all(rows, |row| json_of(&row.sources)))
-        .bind(all(rows, |row| clean_json(Value::Object(row.tool_metadata.clone()))))
+        .bind(all(rows, |row| json_of(&row.tool_metadata)))
         .bind(all(rows, spans))
         .bind(all(rows, |row| json_of(&row.hits)))
 }
@@ -152,18 +152,29 @@ fn saturate(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+/// JSON as text, which Postgres parses: there is no need for a tree of values in between.
+///
 /// Cannot fail for the types of a row; null would say that it did.
-fn json_of(value: &impl serde::Serialize) -> Value {
-    serde_json::to_value(value).map_or(Value::Null, clean_json)
+fn json_of(value: &impl Serialize) -> String {
+    let text = serde_json::to_string(value).unwrap_or_else(|_| "null".into());
+    if !text.contains("\\u0000") {
+        return text;
+    }
+    // a NUL, or a backslash before the same letters: only the tree tells
+    serde_json::from_str(&text).map_or(text, |value| clean_json(value).to_string())
 }
 
-fn spans(row: &TraceRow) -> Value {
-    let span = |span: &crate::trace::Span| {
-        json!({
-            "stage": span.stage.as_str(),
-            "start_us": micros(span.start),
-            "duration_us": micros(span.duration),
-        })
-    };
-    row.spans.iter().map(span).collect()
+fn spans(row: &TraceRow) -> String {
+    #[derive(Serialize)]
+    struct Row {
+        stage: &'static str,
+        start_us: i64,
+        duration_us: i64,
+    }
+    let spans = row.spans.iter().map(|span| Row {
+        stage: span.stage.as_str(),
+        start_us: micros(span.start),
+        duration_us: micros(span.duration),
+    });
+    json_of(&spans.collect::<Vec<_>>())
 }

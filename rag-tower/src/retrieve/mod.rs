@@ -10,7 +10,6 @@ mod query;
 mod resolve;
 mod series;
 mod sparse;
-mod text;
 mod weighted;
 
 pub use self::adapt::{EmbedQuery, EmbedQueryLayer, KeywordOnly};
@@ -22,5 +21,4 @@ pub use self::query::{Query, Retrieve, fetch};
 use self::resolve::resolve;
 pub(crate) use self::series::Series;
 pub use self::sparse::SparseSource;
-pub use self::text::{HitsOnly, ReadText};
 pub use self::weighted::{Weighted, WeightedBuilder};
