@@ -1,6 +1,7 @@
 //! Models behind the OpenAI API: OpenAI itself, Groq, Gemini, OpenRouter, Ollama, vLLM and whatever else speaks it.
 //!
-//! An [`Endpoint`] is where and with which key; an [`OpenAiGenerator`] and an [`OpenAiEmbedder`] are services over it.
+//! An [`Endpoint`] is where and with which key; an [`OpenAiGenerator`] and an [`OpenAiEmbedder`] are services
+//! over it, and so is an [`HttpReranker`], whose protocol is not OpenAI's.
 //! Neither retries: put them into [`retrying`](crate::generate::retrying) and
 //! [`Fallback`](crate::generate::Fallback).
 //!
@@ -31,9 +32,11 @@ mod events;
 mod generator;
 mod meter;
 mod refusal;
+mod reranker;
 mod tls;
 mod wire;
 
 pub use self::embedder::OpenAiEmbedder;
 pub use self::endpoint::{Endpoint, EndpointBuilder};
 pub use self::generator::OpenAiGenerator;
+pub use self::reranker::HttpReranker;

@@ -225,12 +225,12 @@ mod tests {
             let mut naive: Vec<usize> = Vec::new();
             for _ in 0..keep {
                 let mut best: Option<(usize, f32)> = None;
-                for at in 0..passages.len() {
+                for (at, relevance) in relevance.iter().enumerate() {
                     let nearest = naive.iter().map(|c| like(at, *c)).fold(0.0, f32::max);
                     if naive.contains(&at) || (!naive.is_empty() && nearest >= 0.9) {
                         continue;
                     }
-                    let worth = if naive.is_empty() { relevance[at] } else { lambda * relevance[at] - (1.0 - lambda) * nearest };
+                    let worth = if naive.is_empty() { *relevance } else { lambda * relevance - (1.0 - lambda) * nearest };
                     if best.is_none_or(|(_, most)| worth > most) {
                         best = Some((at, worth));
                     }
