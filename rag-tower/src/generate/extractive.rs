@@ -1,7 +1,6 @@
 //! An answer from the passages' own sentences, for when no model is configured.
 
 mod choose;
-mod cues;
 mod units;
 mod weigh;
 

@@ -18,11 +18,13 @@
 //! move a ranking by a little and cannot show anyone anything foreign.
 
 mod bm25;
+mod cues;
 mod fold;
 mod sentences;
 mod terms;
 
 pub use self::bm25::Bm25;
+pub(crate) use self::cues::{Cue, Wanted, cue, is_light};
 pub(crate) use self::fold::{fold, normalize};
 pub use self::sentences::sentences;
 pub use self::terms::{DocumentTerms, FOLDED_WEIGHT, QueryTerms, document_terms, query_terms, term_id};

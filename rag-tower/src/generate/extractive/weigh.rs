@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::choose::Candidate;
-use super::cues::{Cue, Wanted, cue, is_light};
 use crate::passage::Passage;
-use crate::text::{Form, each_term, normalize, query_terms, term_id};
+use crate::text::{Cue, Form, Wanted, cue, each_term, is_light, normalize, query_terms, term_id};
 
 // All found on questions whose answers are known, so that a short answer holds them as often as it can.
 

@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::text::{Form, each_term, normalize, term_id};
+use super::normalize;
+use super::terms::{Form, each_term, term_id};
 use crate::words;
 
 /// What an answer to the question holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     /// A number, a date or a time.
     Number,
     /// The name of somebody or of somewhere.
@@ -20,10 +21,10 @@ pub(super) enum Wanted {
 }
 
 /// What a question asks for.
-pub(super) struct Cue {
-    pub(super) wanted: Wanted,
+pub(crate) struct Cue {
+    pub(crate) wanted: Wanted,
     /// Terms that ask, such as those of "how many": a passage that holds them is no better for it.
-    pub(super) asking: HashSet<u32>,
+    pub(crate) asking: HashSet<u32>,
 }
 
 /// The words that ask for each kind, in languages that people write to us in; a question in another language is weighed
@@ -97,7 +98,7 @@ static LIGHT_TERMS: LazyLock<HashSet<u32>> = LazyLock::new(|| {
 });
 
 /// True for a word that holds a sentence together and says little itself.
-pub(super) fn is_light(term: u32) -> bool {
+pub(crate) fn is_light(term: u32) -> bool {
     LIGHT_TERMS.contains(&term)
 }
 
@@ -121,7 +122,7 @@ static PHRASES: LazyLock<Vec<Phrase>> = LazyLock::new(|| {
 });
 
 /// What a question asks for.
-pub(super) fn cue(question: &str) -> Cue {
+pub(crate) fn cue(question: &str) -> Cue {
     let normal = normalize(question);
     let written = asking_words(question);
     let folded: Vec<String> = written.iter().map(|word| words::fold(word)).collect();
