@@ -48,6 +48,8 @@ enum Command {
         #[arg(long)]
         tenant: String,
     },
+    /// Embed every document again: after a change of the embedding model
+    Reindex,
     /// Ask one question and stream the answer; the running server is asked when there is one
     Ask {
         /// The question
@@ -65,6 +67,7 @@ Examples:
   rag-tower-owner                                       start everything, with two demo tenants
   rag-tower-owner ask \"Which IELTS courses are there?\" --tenant language-centre
   rag-tower-owner ingest ./handbook --tenant docs       add a folder of documents
+  rag-tower-owner reindex                               embed everything again, after another EMBEDDING_MODEL
   rag-tower-owner doctor                                check settings and dependencies
   rag-tower-owner --print-config                        show the settings in force
   RAG_TOWER_ADDR=127.0.0.1:8081 rag-tower-owner         listen somewhere else
@@ -116,6 +119,7 @@ impl Cli {
                 Command::Serve => serve::serve(config).await,
                 Command::Migrate => print(&platform::migrate(&config).await?),
                 Command::Ingest { source, tenant } => ingest(&config, &source, &tenant).await,
+                Command::Reindex => reindex(&config).await,
                 Command::Ask { question, tenant } => ask(&config, &question, &tenant).await,
                 Command::Doctor => Ok(()),
             }
@@ -150,6 +154,22 @@ async fn ingest(config: &Config, source: &Path, tenant: &str) -> Result<(), Fail
     let done = done.await;
     platform.stop(LEFTOVERS).await;
     print(&done?)
+}
+
+/// Every document into an empty index, while no server runs on this data directory. An interrupted one is taken up by
+/// the next start.
+async fn reindex(config: &Config) -> Result<(), Failure> {
+    let data = DataDir::open(&config.data)?;
+    let _lock = data.lock("reindex")?;
+    let platform = platform::Platform::start_anew(config, &data).await?;
+    let done = async {
+        platform.fill(config, &Secrets::load(config, &data)?).await?;
+        platform.indexed().await
+    };
+    let done = done.await;
+    platform.stop(LEFTOVERS).await;
+    let (chunks, tenants) = done?;
+    print(&format!("{chunks} chunks of {tenants} tenants are in the new vector index.\n"))
 }
 
 /// One answer: of the server that has the data directory, or made here when nobody has it.

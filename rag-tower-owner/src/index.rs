@@ -23,20 +23,27 @@ pub(crate) enum Index {
 // === impl Index ===
 
 impl Index {
-    /// The server of `QDRANT_URL`, else the engine in the data directory.
+    /// The server of `QDRANT_URL`, else the engine in the data directory; as it is, or emptied.
     pub(crate) async fn open(
         config: &Config,
         data: &DataDir,
         embedder: &EmbeddingModel,
+        emptied: bool,
     ) -> Result<Self, Error> {
         let Some(url) = &config.qdrant_url else {
-            let options = EdgeOptions::new(data.vectors(), embedder.dimensions)
+            let mut options = EdgeOptions::new(data.vectors(), embedder.dimensions)
                 .with_embedder(std::sync::Arc::clone(&embedder.name));
+            if emptied {
+                options = options.emptied();
+            }
             return Ok(Self::Edge(EdgeStore::open(options).await?));
         };
         let mut options = QdrantOptions::new(url, embedder.dimensions);
         if let Some(key) = config.qdrant_api_key.as_ref().map(Secret::expose) {
             options = options.with_api_key(key);
+        }
+        if emptied {
+            options = options.emptied();
         }
         Ok(Self::Qdrant(QdrantStore::connect(options).await?))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rag_tower::embed::LocalEmbedder;
+use rag_tower::embed::{CachedEmbedder, LocalEmbedder};
 use rag_tower::generate::{Extractive, Fallback, RetryPolicy, retrying};
 use rag_tower::openai::{Endpoint, OpenAiEmbedder, OpenAiGenerator};
 use rag_tower::port::{EmbedKind, EmbedRequest, Embedding, GenerateRequest};
@@ -24,6 +24,8 @@ const EXTRACTIVE: &str = "extractive";
 #[derive(Clone)]
 pub(crate) struct EmbeddingModel {
     pub(crate) service: BoxEmbedder,
+    /// The same for questions: those to a remote model are remembered.
+    pub(crate) questions: BoxEmbedder,
     /// Tells indexes of different embedders apart.
     pub(crate) name: Arc<str>,
     pub(crate) dimensions: usize,
@@ -37,6 +39,7 @@ pub(crate) async fn embedder(config: &Config, scope: &TenantScope) -> Result<Emb
             name: LocalEmbedder::NAME.into(),
             dimensions: local.dimensions(),
             service: BoxEmbedder::new(local),
+            questions: BoxEmbedder::new(local),
         });
     };
     let provider = config.providers.first().ok_or_else(|| {
@@ -58,7 +61,8 @@ pub(crate) async fn embedder(config: &Config, scope: &TenantScope) -> Result<Emb
     if dimensions == 0 {
         return Err(Error::new(ErrorKind::ProviderInvalid, Stage::Embed));
     }
-    Ok(EmbeddingModel { service, name: model.as_str().into(), dimensions })
+    let questions = BoxEmbedder::new(CachedEmbedder::new(service.clone(), model.as_str()));
+    Ok(EmbeddingModel { service, questions, name: model.as_str().into(), dimensions })
 }
 
 /// The generator: each provider with retries, in order; extractive answers last, and alone when there is none.

@@ -56,12 +56,22 @@ pub(crate) struct Platform {
 impl Platform {
     /// Brings everything up, with progress on long steps. The caller holds the data directory's lock.
     pub(crate) async fn start(config: &Config, data: &DataDir) -> Result<Self, Failure> {
+        Self::bring_up(config, data, false).await
+    }
+
+    /// As [`start`](Self::start), with an empty vector index: [`fill`](Self::fill) then embeds every document again.
+    pub(crate) async fn start_anew(config: &Config, data: &DataDir) -> Result<Self, Failure> {
+        Self::bring_up(config, data, true).await
+    }
+
+    async fn bring_up(config: &Config, data: &DataDir, anew: bool) -> Result<Self, Failure> {
         let (cluster, database) = open_database(config, data).await?;
         let documents = Arc::new(PgDocuments::new(&database));
         let embedder = models::embedder(config, &scope_of(TenantId::named("rag-tower")))
             .await
             .map_err(failed("the embedding model"))?;
-        let index = Arc::new(Index::open(config, data, &embedder).await.map_err(failed("the vector index"))?);
+        let index = Index::open(config, data, &embedder, anew).await.map_err(failed("the vector index"))?;
+        let index = Arc::new(index);
         let chunker = Chunker::new().with_size(config.chunk_token_size).with_overlap(config.chunk_overlap);
         let ingestor = Ingestor::new(embedder.service.clone(), Arc::clone(&documents), Arc::clone(&index))
             .with_chunker(chunker);
@@ -92,7 +102,7 @@ impl Platform {
             memory: Arc::new(PgMemoryStore::new(&database)),
             documents: Arc::clone(&documents),
             index: Arc::clone(&index),
-            embedder: embedder.service,
+            embedder: embedder.questions,
             generator: models::generator(config).map_err(failed("the model"))?,
             book: book.clone(),
             tools: tooling::tools(&book, &database),
@@ -164,15 +174,19 @@ impl Platform {
         if behind.is_empty() {
             return Ok(());
         }
-        let step = Step::spinner("Bringing the vector index up to date");
+        let mut chunks = 0;
+        for tenant in &behind {
+            chunks += self.documents.count_chunks(&scope_of(*tenant)).await.map_err(refused)?;
+        }
+        let step = Step::bar("Bringing the vector index up to date", chunks);
         for tenant in behind {
-            self.heal_tenant(&scope_of(tenant)).await?;
+            self.heal_tenant(&scope_of(tenant), &step).await?;
         }
         step.done();
         Ok(())
     }
 
-    async fn heal_tenant(&self, scope: &TenantScope) -> Result<(), Failure> {
+    async fn heal_tenant(&self, scope: &TenantScope, step: &Step) -> Result<(), Failure> {
         loop {
             let behind = self.documents.behind(scope, MEND_BATCH).await.map_err(refused)?;
             if behind.is_empty() {
@@ -182,7 +196,9 @@ impl Platform {
                 match document {
                     Behind::Put(document) => {
                         let chunks = self.documents.chunks_of(scope, document.id).await.map_err(refused)?;
-                        self.intake.ingestor().reindex(scope, &document, &chunks).await
+                        let done = self.intake.ingestor().reindex(scope, &document, &chunks).await;
+                        step.advance_by(chunks.len() as u64);
+                        done
                     }
                     Behind::Delete(document) => {
                         self.intake.ingestor().remove(scope, document).await.map(drop)
@@ -191,6 +207,16 @@ impl Platform {
                 .map_err(failed("the vector index"))?;
             }
         }
+    }
+
+    /// `reindex`: how many chunks of how many tenants the index now holds.
+    pub(crate) async fn indexed(&self) -> Result<(u64, usize), Failure> {
+        let tenants = self.documents.tenants().await.map_err(refused)?;
+        let mut chunks = 0;
+        for tenant in &tenants {
+            chunks += self.index.count(&scope_of(*tenant)).await.map_err(failed("the vector index"))?;
+        }
+        Ok((chunks, tenants.len()))
     }
 
     /// Everything down, in order; what goes wrong on the way is logged and does not stop the rest.

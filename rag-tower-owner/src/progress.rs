@@ -55,6 +55,11 @@ impl Step {
         self.bar.inc(1);
     }
 
+    /// So many parts more.
+    pub(crate) fn advance_by(&self, parts: u64) {
+        self.bar.inc(parts);
+    }
+
     /// The step is over.
     pub(crate) fn done(self) {
         let took = self.began.elapsed();

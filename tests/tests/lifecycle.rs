@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use rag_tower_tests::http::Client;
+use rag_tower_tests::model_stub::ModelStub;
 use rag_tower_tests::server::{DEMO_KEY, Setup};
 use serde_json::json;
 
@@ -33,6 +34,40 @@ async fn stop_start_kill_and_start_again_on_the_same_data() {
     let server = Setup::new(BINARY).on(&data).start();
     let after = server.tenant().post("/query", &json!({"question": "Giờ mở cửa?"})).await;
     assert_eq!(after.status, 200, "{}", after.text());
+    let (status, output, _) = server.stop();
+    assert!(status.success(), "{status}:\n{output}");
+    drop(keep);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_embedding_model_is_refused_until_everything_is_embedded_again() {
+    let stub = ModelStub::start().await;
+    let server = Setup::new(BINARY).start();
+    let data = server.data.clone();
+    let (status, output, keep) = server.stop();
+    assert!(status.success(), "{status}:\n{output}");
+
+    let other = || {
+        Setup::new(BINARY)
+            .on(&data)
+            .env("OPENAI_BASE_URL", stub.base_url())
+            .env("OPENAI_API_KEY", "key-that-no-provider-knows")
+            .env("OPENAI_MODEL", "stub")
+            .env("EMBEDDING_MODEL", "stub-embedding")
+    };
+    let failed = other().try_start().map(|_| ()).expect_err("vectors of another length");
+    assert!(failed.output.contains("rag-tower-owner reindex"), "{}", failed.output);
+
+    let output = other().command(&["reindex"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let chunks: u64 = said.split(' ').next().unwrap().parse().unwrap();
+    assert!(chunks > 10, "{said}");
+
+    let server = other().start();
+    let answer = server.tenant().post("/query", &json!({"question": "Học phí khoá IELTS?"})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(!answer.json()["sources"].as_array().unwrap().is_empty(), "{}", answer.text());
     let (status, output, _) = server.stop();
     assert!(status.success(), "{status}:\n{output}");
     drop(keep);

@@ -26,6 +26,9 @@ pub(super) struct Directory {
     _lock: File,
 }
 
+/// How the marker's line with the length of the vectors begins.
+pub(super) const DIMENSIONS: &str = "dimensions ";
+
 // === impl Directory ===
 
 impl Directory {
@@ -59,14 +62,29 @@ impl Directory {
         self.path.join("shard")
     }
 
-    /// Compares what wrote the index with `marker`, and empties the directory where they differ.
-    pub(super) fn prepare(&self, marker: &str) -> Result<Opened, Error> {
+    /// Compares what wrote the index with `marker`, and empties the directory where they differ. An index for vectors of
+    /// another length is refused instead, unless it may be `emptied`.
+    pub(super) fn prepare(&self, marker: &str, emptied: bool) -> Result<Opened, Error> {
         let found = match fs::read_to_string(self.path.join("INDEX")) {
             Ok(found) => Some(found),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(&self.path)(error)),
         };
-        if found.as_deref() == Some(marker) && self.shard().is_dir() {
+        if let Some(had) = found.as_deref().and_then(dimensions)
+            && let Some(wanted) = dimensions(marker)
+            && had != wanted
+            && !emptied
+        {
+            return Err(Error::invalid(
+                Stage::Ingest,
+                format!(
+                    "the vector index in {} holds vectors of {had} numbers and the embedder makes {wanted}: go back \
+                     to the embedder that made it, or embed every document again with `rag-tower-owner reindex`",
+                    self.path.display()
+                ),
+            ));
+        }
+        if !emptied && found.as_deref() == Some(marker) && self.shard().is_dir() {
             self.tidy().map_err(failed(&self.path))?;
             return Ok(Opened::Loaded);
         }
@@ -112,6 +130,11 @@ impl Directory {
     }
 }
 
+/// The length of the vectors, from a marker.
+fn dimensions(marker: &str) -> Option<&str> {
+    marker.lines().find_map(|line| line.strip_prefix(DIMENSIONS))
+}
+
 fn held(path: &Path, lock: &mut File) -> Error {
     let mut holder = String::new();
     let known = lock.read_to_string(&mut holder).is_ok() && !holder.trim().is_empty();
@@ -149,21 +172,22 @@ mod tests {
     fn another_marker_empties_it_and_the_same_one_tidies_it() {
         let dir = tempfile::tempdir().unwrap();
         let directory = Directory::lock(dir.path()).unwrap();
-        assert_eq!(directory.prepare("one").unwrap(), Opened::Created);
+        assert_eq!(directory.prepare("one", false).unwrap(), Opened::Created);
         let wal = directory.shard().join("wal");
         fs::create_dir_all(&wal).unwrap();
         fs::create_dir_all(directory.shard().join("temp_segments/x")).unwrap();
         for name in ["closed-0", "closed-90", "closed-100", "open-1"] {
             fs::write(wal.join(name), "").unwrap();
         }
-        assert_eq!(directory.prepare("one").unwrap(), Opened::Loaded);
+        assert_eq!(directory.prepare("one", false).unwrap(), Opened::Loaded);
         let mut left: Vec<_> = fs::read_dir(&wal).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["closed-100", "open-1"]);
         assert!(!directory.shard().join("temp_segments").exists());
 
-        assert_eq!(directory.prepare("two").unwrap(), Opened::Rebuilt);
+        assert_eq!(directory.prepare("two", false).unwrap(), Opened::Rebuilt);
         assert!(!wal.exists());
+        assert_eq!(directory.prepare("two", true).unwrap(), Opened::Rebuilt);
     }
 
     #[test]

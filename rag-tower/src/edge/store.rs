@@ -12,7 +12,7 @@ use qdrant_edge::{
 use tokio::sync::Semaphore;
 
 use super::convert;
-use super::files::{Directory, Opened};
+use super::files::{DIMENSIONS, Directory, Opened};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::passage::{DocumentId, Found};
 use crate::points::{BRANCH, DOCUMENT, TENANT, Visible};
@@ -45,6 +45,7 @@ pub struct EdgeOptions {
     directory: PathBuf,
     dimensions: usize,
     embedder: Arc<str>,
+    emptied: bool,
 }
 
 struct Inner {
@@ -73,7 +74,7 @@ impl EdgeOptions {
     /// An index in `directory` for dense vectors of `dimensions` numbers.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>, dimensions: usize) -> Self {
-        Self { directory: directory.into(), dimensions, embedder: "".into() }
+        Self { directory: directory.into(), dimensions, embedder: "".into(), emptied: false }
     }
 
     /// Names what makes the vectors: an index that was made by another is emptied when it is opened, since vectors of
@@ -84,8 +85,16 @@ impl EdgeOptions {
         self
     }
 
+    /// Empties the index when it is opened, whatever made it. Default: an index is kept; one for vectors of another
+    /// length is refused.
+    #[must_use]
+    pub fn emptied(mut self) -> Self {
+        self.emptied = true;
+        self
+    }
+
     fn marker(&self) -> String {
-        format!("{LAYOUT}\ndimensions {}\nembedder {}\n", self.dimensions, self.embedder)
+        format!("{LAYOUT}\n{DIMENSIONS}{}\nembedder {}\n", self.dimensions, self.embedder)
     }
 }
 
@@ -97,7 +106,9 @@ impl EdgeStore {
     ///
     /// # Errors
     /// [`StoreUnavailable`](ErrorKind::StoreUnavailable) when another process holds the directory (the message names
-    /// it) or it cannot be written, and [`InvalidInput`](ErrorKind::InvalidInput) for no dimensions.
+    /// it) or it cannot be written, and [`InvalidInput`](ErrorKind::InvalidInput) for no dimensions, or for an index of
+    /// vectors of another length: that is more often a wrong setting than a wish to embed everything again, which
+    /// [`EdgeOptions::emptied`] is for.
     pub async fn open(options: EdgeOptions) -> Result<Self, Error> {
         if options.dimensions == 0 {
             return Err(Error::invalid(Stage::Ingest, "an index needs vectors of at least one number"));
@@ -243,7 +254,7 @@ impl Inner {
     fn open(options: &EdgeOptions) -> Result<Self, Error> {
         let directory = Directory::lock(&options.directory)?;
         let (marker, config) = (options.marker(), convert::config(options.dimensions));
-        let mut opened = directory.prepare(&marker)?;
+        let mut opened = directory.prepare(&marker, options.emptied)?;
         let loaded = match opened {
             Opened::Loaded => match EdgeShard::load(&directory.shard(), Some(config.clone())) {
                 Ok(shard) => Some(shard),

@@ -27,7 +27,7 @@ pub struct EmbedRequest {
 }
 
 /// What a text is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EmbedKind {
     /// A question.
     Query,
@@ -78,7 +78,8 @@ impl Embedding {
         Err(Error::invalid(
             stage,
             format!(
-                "a vector has {has} numbers and this index takes {takes}: index and search with one embedder"
+                "a vector has {has} numbers and this index takes {takes}: go back to the embedder that made the \
+                 index, or embed every document again with `rag-tower-owner reindex`"
             ),
         ))
     }

@@ -38,6 +38,7 @@ pub struct QdrantOptions {
     dimensions: usize,
     timeout: Duration,
     check_every: Duration,
+    emptied: bool,
 }
 
 struct Inner {
@@ -62,6 +63,7 @@ impl QdrantOptions {
             dimensions,
             timeout: Duration::from_secs(10),
             check_every: Duration::from_secs(30),
+            emptied: false,
         }
     }
 
@@ -83,6 +85,14 @@ impl QdrantOptions {
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Drops the collection when connecting and makes it anew. Default: a collection is kept; one for vectors of another
+    /// length is refused.
+    #[must_use]
+    pub fn emptied(mut self) -> Self {
+        self.emptied = true;
         self
     }
 
@@ -129,7 +139,7 @@ impl QdrantStore {
             check_every: options.check_every,
             checked: Mutex::new(None),
         };
-        inner.prepare().await?;
+        inner.prepare(options.emptied).await?;
         Ok(Self { inner: Arc::new(inner) })
     }
 }
@@ -228,8 +238,11 @@ impl VectorStore for QdrantStore {
 // === impl Inner ===
 
 impl Inner {
-    async fn prepare(&self) -> Result<(), Error> {
+    async fn prepare(&self, emptied: bool) -> Result<(), Error> {
         let failed = || convert::failed(Stage::Ingest);
+        if emptied {
+            self.client.delete_collection(&self.collection).await.map_err(failed())?;
+        }
         if !self.client.collection_exists(&self.collection).await.map_err(failed())? {
             let request = convert::collection(&self.collection, self.dimensions as u64);
             self.client.create_collection(request).await.map_err(failed())?;
@@ -241,7 +254,8 @@ impl Inner {
             return Err(Error::invalid(
                 Stage::Ingest,
                 format!(
-                    "the collection {} holds vectors of {has} numbers and the embedder makes {}: use another collection",
+                    "the collection {} holds vectors of {has} numbers and the embedder makes {}: go back to the \
+                     embedder that made it, or embed every document again with `rag-tower-owner reindex`",
                     self.collection, self.dimensions
                 ),
             ));

@@ -96,6 +96,29 @@ async fn another_embedder_or_unreadable_files_start_afresh() {
 }
 
 #[tokio::test]
+async fn another_length_is_refused_with_the_command_that_mends_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let a = tenant();
+    let store = open(dir.path()).await;
+    store.upsert(&a, vec![point(&a, document(), 0)]).await.unwrap();
+    store.close().await.unwrap();
+
+    let longer = EdgeOptions::new(dir.path(), DIMENSIONS + 1).with_embedder("suite");
+    let refused = EdgeStore::open(longer.clone()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+    let said = refused.to_string();
+    assert!(said.contains("vectors of 8 numbers") && said.contains("makes 9"), "{said}");
+    assert!(said.contains("rag-tower-owner reindex"), "{said}");
+    // Refused is not emptied.
+    let store = open(dir.path()).await;
+    assert_eq!((store.opened(), store.count(&a).await.unwrap()), (Opened::Loaded, 1));
+    store.close().await.unwrap();
+
+    let store = EdgeStore::open(longer.emptied()).await.unwrap();
+    assert_eq!((store.opened(), store.count(&a).await.unwrap()), (Opened::Rebuilt, 0));
+}
+
+#[tokio::test]
 async fn writers_and_readers_meet_without_harm() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;

@@ -119,6 +119,13 @@ async fn a_collection_is_made_once_and_one_for_other_vectors_is_refused() {
     let refused = QdrantStore::connect(QdrantOptions::new(server.url(), 3)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidInput);
     assert!(refused.to_string().contains("vectors of 8 numbers"), "{refused}");
+    assert!(refused.to_string().contains("rag-tower-owner reindex"), "{refused}");
+    let a = tenant();
+    let store = QdrantStore::connect(options(&server)).await.unwrap();
+    store.upsert(&a, vec![point(&a, document(), 0)]).await.unwrap();
+    assert_eq!(store.count(&a).await.unwrap(), 1);
+    let store = QdrantStore::connect(QdrantOptions::new(server.url(), 3).emptied()).await.unwrap();
+    assert_eq!(store.count(&a).await.unwrap(), 0);
 }
 
 #[tokio::test]

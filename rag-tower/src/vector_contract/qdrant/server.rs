@@ -434,6 +434,20 @@ impl Collections for Api {
         Ok(Response::new(wire::CollectionOperationResponse { result: true, time: 0.0 }))
     }
 
+    async fn delete(
+        &self,
+        _: Request<wire::DeleteCollection>,
+    ) -> Result<Response<wire::CollectionOperationResponse>, Status> {
+        self.0.saw("delete_collection", None)?;
+        let had = self.0.shard.lock().unwrap().take().is_some();
+        self.0.indexes.lock().unwrap().clear();
+        if had {
+            std::fs::remove_dir_all(&self.0.path).unwrap();
+            std::fs::create_dir(&self.0.path).unwrap();
+        }
+        Ok(Response::new(wire::CollectionOperationResponse { result: had, time: 0.0 }))
+    }
+
     async fn collection_exists(
         &self,
         _: Request<wire::CollectionExistsRequest>,
@@ -447,7 +461,6 @@ impl Collections for Api {
     unused! {
         list(ListCollectionsRequest) -> ListCollectionsResponse;
         update(UpdateCollection) -> CollectionOperationResponse;
-        delete(DeleteCollection) -> CollectionOperationResponse;
         update_aliases(ChangeAliases) -> CollectionOperationResponse;
         list_collection_aliases(ListCollectionAliasesRequest) -> ListAliasesResponse;
         list_aliases(ListAliasesRequest) -> ListAliasesResponse;
