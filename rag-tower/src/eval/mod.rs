@@ -1,3 +1,4 @@
 //! Measuring: labelled data in, figures out.
 
+pub mod answers;
 pub mod routing;
