@@ -1,10 +1,11 @@
 //! What embeds and what answers: settings in, one service each out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rag_tower::embed::{CachedEmbedder, LocalEmbedder};
 use rag_tower::generate::{Extractive, Fallback, RetryPolicy, retrying};
-use rag_tower::openai::{Endpoint, OpenAiEmbedder, OpenAiGenerator};
+use rag_tower::openai::{Endpoint, HttpReranker, OpenAiEmbedder, OpenAiGenerator};
 use rag_tower::port::{EmbedKind, EmbedRequest, Embedding, GenerateRequest};
 use rag_tower::{AnswerStream, Error, ErrorKind, Stage, TenantScope, TraceHandle};
 use tower::ServiceExt;
@@ -82,6 +83,25 @@ pub(crate) fn generator(config: &Config) -> Result<BoxGenerator, Error> {
         None => BoxGenerator::new(Extractive::new()),
         Some(chain) => BoxGenerator::new(chain.or_last_resort(EXTRACTIVE, Extractive::new())),
     })
+}
+
+/// What writes follow-up questions anew: the first provider, once and without retries, since a rule stands in for it.
+pub(crate) fn rewriter(config: &Config) -> Result<Option<BoxGenerator>, Error> {
+    let Some(provider) = config.providers.first() else { return Ok(None) };
+    Ok(Some(BoxGenerator::new(OpenAiGenerator::new(endpoint(provider)?, provider.model.as_str()))))
+}
+
+/// How long an answer waits for the reranker.
+const RERANK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The model that puts passages in order, when one is set.
+pub(crate) fn reranker(config: &Config) -> Result<Option<HttpReranker>, Error> {
+    let Some(reranker) = &config.reranker else { return Ok(None) };
+    let mut builder = Endpoint::builder(reranker.base_url.as_str()).with_first_event_timeout(RERANK_TIMEOUT);
+    if let Some(key) = &reranker.api_key {
+        builder = builder.with_key(key.expose());
+    }
+    Ok(Some(HttpReranker::new(builder.build()?, reranker.model.as_str())))
 }
 
 /// The models that may be metric labels.

@@ -104,6 +104,8 @@ impl Platform {
             index: Arc::clone(&index),
             embedder: embedder.questions,
             generator: models::generator(config).map_err(failed("the model"))?,
+            rewriter: models::rewriter(config).map_err(failed("the model"))?,
+            reranker: models::reranker(config).map_err(failed("the reranker"))?,
             book: book.clone(),
             tools: tooling::tools(&book, &database),
             epochs: epochs.clone(),

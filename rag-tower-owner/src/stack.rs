@@ -6,8 +6,9 @@ use std::time::Duration;
 use rag_tower::admission::AdmissionLayer;
 use rag_tower::cache::{AnswerCache, CacheLayer, CacheOptions};
 use rag_tower::deadline::DeadlineLayer;
-use rag_tower::memory::MemoryLayer;
+use rag_tower::memory::{MemoryLayer, RewriteLayer};
 use rag_tower::metrics::Labels;
+use rag_tower::openai::HttpReranker;
 use rag_tower::postgres::{PgDocuments, PgMemoryStore};
 use rag_tower::quota::{MemoryRateLimits, Quota, RateLimitLayer};
 use rag_tower::rescue::RescueLayer;
@@ -15,11 +16,12 @@ use rag_tower::retrieve::FusedSource;
 use rag_tower::route::{KeywordClassifier, RouteLayer};
 use rag_tower::stage::{
     ConfidenceLayer, DiversifyLayer, EmbedLayer, Generate, LexicalRerank, PromptLayer, RerankLayer,
-    RetrieveLayer,
+    RetrieveLayer, Retrieved,
 };
 use rag_tower::trace::{TraceLayer, TraceSink};
-use rag_tower::{BoxAskService, Pipeline};
-use tower::ServiceBuilder;
+use rag_tower::{Answer, BoxAskService, Error, Pipeline};
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, ServiceBuilder};
 
 use crate::config::Config;
 use crate::index::Index;
@@ -34,6 +36,9 @@ const SOURCE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Keys that the rate limiter remembers.
 const RATE_KEYS: usize = 100_000;
 
+/// What answers from passages.
+type BoxAnswer = BoxCloneSyncService<Retrieved, Answer, Error>;
+
 /// What the stack is made of.
 pub(crate) struct Parts {
     pub(crate) traces: TraceSink,
@@ -43,6 +48,9 @@ pub(crate) struct Parts {
     pub(crate) index: Arc<Index>,
     pub(crate) embedder: BoxEmbedder,
     pub(crate) generator: BoxGenerator,
+    /// Resolves follow-up questions; none leaves that to a rule.
+    pub(crate) rewriter: Option<BoxGenerator>,
+    pub(crate) reranker: Option<HttpReranker>,
     pub(crate) book: InMemoryBook,
     /// Name what answers are made with; a kept answer of another epoch is not given again.
     pub(crate) epochs: Epochs,
@@ -51,25 +59,51 @@ pub(crate) struct Parts {
 
 /// Assembles the stack. What is written first sees an ask first.
 pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
-    let Parts { traces, labels, memory, documents, index, embedder, generator, book, tools, epochs } = parts;
+    let Parts {
+        traces,
+        labels,
+        memory,
+        documents,
+        index,
+        embedder,
+        generator,
+        rewriter,
+        reranker,
+        book,
+        tools,
+        epochs,
+    } = parts;
     let quota = Quota::per_minute(config.rate_limit_per_minute);
     let source = FusedSource::new(index, Arc::clone(&documents), documents).with_timeout(SOURCE_TIMEOUT);
 
+    let answer = ServiceBuilder::new()
+        // the best passages, and none twice
+        .layer(DiversifyLayer::new(config.top_k))
+        // numbered, within the budget
+        .layer(PromptLayer::default().with_max_context_tokens(config.max_context_tokens as u64))
+        // the model, or the best sentences
+        .service(Generate::new(generator));
+    let answer = match reranker {
+        // a model decides among them; while it is down the words' order stays
+        Some(model) => BoxAnswer::new(RerankLayer::new(model).layer(answer)),
+        None => BoxAnswer::new(answer),
+    };
+    let rewrite = match rewriter {
+        Some(model) => RewriteLayer::new().with_model(model),
+        None => RewriteLayer::new(),
+    };
     let search = Pipeline::new()
+        // a follow-up with what it leans on
+        .layer(rewrite)
         // the question's vector
         .embed(EmbedLayer::new(embedder))
         // by meaning and by words in one call, fused by rank; the text is read once
         .retrieve(RetrieveLayer::new(source).with_limit(4 * config.top_k))
         // the question's own words decide among them
         .rerank(RerankLayer::new(LexicalRerank::new()))
-        // the best of them, and none twice
-        .stage(DiversifyLayer::new(config.top_k))
-        // "I don't know" rather than an answer from passages that do not fit
+        // "I don't know" rather than an answer from passages that do not fit, before anything is paid for
         .confidence(ConfidenceLayer::new(LexicalRerank::FLOOR))
-        // numbered passages, within the budget
-        .prompt(PromptLayer::default().with_max_context_tokens(config.max_context_tokens as u64))
-        // the model, or the best sentences
-        .service(Generate::new(generator));
+        .service(answer);
 
     let route =
         tools.into_iter().fold(RouteLayer::new(KeywordClassifier::new(book)), |route, (name, tool)| {

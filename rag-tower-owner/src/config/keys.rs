@@ -29,7 +29,7 @@ pub enum Kind {
 }
 
 /// All settings, in the order in which they are explained.
-pub const SETTINGS: [Key; 27] = [
+pub const SETTINGS: [Key; 30] = [
     text("RAG_TOWER_ADDR", "127.0.0.1:8080", "where the server listens"),
     text("RAG_TOWER_METRICS_ADDR", "127.0.0.1:9464", "where /metrics, /livez and /readyz are"),
     unset("RAG_TOWER_DATA", Kind::Text, "the data directory (default: the platform's place for data)"),
@@ -46,6 +46,9 @@ pub const SETTINGS: [Key; 27] = [
     unset("OPENAI_BASE_URL", Kind::Url, "its address (default: https://api.openai.com/v1)"),
     unset("OPENAI_MODEL", Kind::Text, "the model that answers (default: extractive answers, no model)"),
     unset("EMBEDDING_MODEL", Kind::Text, "a remote embedding model (default: a local embedder)"),
+    unset("RERANK_URL", Kind::Url, "a server with /rerank as Cohere, Jina and vLLM have it (default: none)"),
+    unset("RERANK_MODEL", Kind::Text, "the model that reranks there"),
+    unset("RERANK_API_KEY", Kind::Secret, "its key (default: the key of a model server at the same address)"),
     text("OWNER_USERNAME", "owner", "who may log in at /owner"),
     unset(
         "OWNER_PASSWORD",

@@ -7,6 +7,7 @@ mod keys;
 mod print;
 mod provider;
 mod read;
+mod reranker;
 
 mod source;
 mod suggest;
@@ -20,6 +21,7 @@ use http::HeaderName;
 
 pub use self::keys::{Key, Kind, SETTINGS};
 pub use self::provider::Provider;
+pub use self::reranker::Reranker;
 use self::source::Values;
 pub use crate::secret::Secret;
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub providers: Vec<Provider>,
     /// The remote embedding model, at the first provider; none embeds locally.
     pub embedding_model: Option<String>,
+    /// The model that puts passages in order; none leaves that to the question's words.
+    pub reranker: Option<Reranker>,
     /// Who may log in as the owner.
     pub owner_username: String,
     /// The owner's password, when it is given as such.

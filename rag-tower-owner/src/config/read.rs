@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::source::{FileContents, Values};
-use super::{Config, ConfigError, Secret, provider};
+use super::{Config, ConfigError, Secret, provider, reranker};
 use crate::secret;
 
 /// The least length of the owner's password, in characters.
@@ -80,6 +80,7 @@ impl Reader<'_> {
         if let Some(url) = &qdrant_url {
             provider::check_url("QDRANT_URL", url, &mut self.problems);
         }
+        let reranker = reranker::from(self.values, &providers, &mut self.problems);
         // everything is read before anything is given up, so that all findings are reported together
         let jwt_expire = self.number("JWT_EXPIRE_MIN", 1, 525_600);
         let tenant_header = self.header("TENANT_HEADER");
@@ -101,6 +102,7 @@ impl Reader<'_> {
             redis_url: self.values.get("REDIS_URL").map(Secret::new),
             providers,
             embedding_model: self.values.get("EMBEDDING_MODEL").map(str::to_owned),
+            reranker,
             owner_username: self.values.get("OWNER_USERNAME")?.to_owned(),
             owner_password,
             owner_password_hash,

@@ -130,3 +130,32 @@ fn printing_hides_what_is_secret_and_can_be_read_again() {
     assert!(!format!("{config:?}").contains("swordfish"));
     read_file(&printed, &[]).unwrap();
 }
+
+#[test]
+fn a_reranker_gets_a_key_of_its_own_or_of_its_own_server() {
+    let provider = [
+        ("OPENAI_BASE_URL", "https://models.example/v1"),
+        ("OPENAI_MODEL", "m"),
+        ("OPENAI_API_KEY", "sk-one"),
+    ];
+    let with = |more: &[(&str, &str)]| read(&[&provider, more].concat()).unwrap().reranker.unwrap();
+    let same = with(&[("RERANK_URL", "https://models.example:443/v2/rerank/"), ("RERANK_MODEL", "r")]);
+    assert_eq!((same.base_url.as_str(), same.model.as_str()), ("https://models.example:443/v2", "r"));
+    assert_eq!(same.api_key.unwrap().expose(), "sk-one");
+    for elsewhere in
+        ["https://other.example/rerank", "http://models.example/rerank", "https://models.example:8443"]
+    {
+        let other = with(&[("RERANK_URL", elsewhere), ("RERANK_MODEL", "r")]);
+        assert!(other.api_key.is_none(), "{elsewhere}");
+    }
+    let own =
+        with(&[("RERANK_URL", "https://other.example"), ("RERANK_MODEL", "r"), ("RERANK_API_KEY", "own")]);
+    assert_eq!(own.api_key.unwrap().expose(), "own");
+    assert!(read(&[]).unwrap().reranker.is_none());
+    assert!(refusal(read(&[("RERANK_URL", "https://other.example")])).contains("RERANK_MODEL is not"));
+    assert!(refusal(read(&[("RERANK_MODEL", "r")])).contains("RERANK_URL is not"));
+    assert!(
+        refusal(read(&[("RERANK_URL", "other"), ("RERANK_MODEL", "r")]))
+            .contains("RERANK_URL is not an address")
+    );
+}
