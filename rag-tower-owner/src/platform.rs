@@ -12,7 +12,7 @@ use rag_tower::postgres::{
 };
 use rag_tower::tenant::{Grant, TenantAuthority, TenantId};
 use rag_tower::trace::{Spool, TraceWriter, WriterConfig, spawn_writer};
-use rag_tower::{BoxAskService, Error, TenantScope};
+use rag_tower::{BoxAskService, Error, ErrorKind, TenantScope};
 
 use crate::cluster::{Cluster, ClusterOptions};
 use crate::config::Config;
@@ -70,8 +70,18 @@ impl Platform {
         let embedder = models::embedder(config, &scope_of(TenantId::named("rag-tower")))
             .await
             .map_err(failed("the embedding model"))?;
-        let index = Index::open(config, data, &embedder, anew).await.map_err(failed("the vector index"))?;
-        let index = Arc::new(index);
+        let index = Index::open(config, data, &embedder, anew).await.map_err(|error| {
+            let away = error.kind() == ErrorKind::StoreUnavailable;
+            let failure = failed("the vector index")(error);
+            match config.qdrant_url {
+                Some(_) if away => failure.mend(
+                    "Start the Qdrant server of QDRANT_URL, whose gRPC port is 6334, or unset QDRANT_URL to use the \
+                     engine in this process.",
+                ),
+                _ => failure,
+            }
+        });
+        let index = Arc::new(index?);
         let chunker = Chunker::new().with_size(config.chunk_token_size).with_overlap(config.chunk_overlap);
         let ingestor = Ingestor::new(embedder.service.clone(), Arc::clone(&documents), Arc::clone(&index))
             .with_chunker(chunker);

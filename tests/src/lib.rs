@@ -7,7 +7,14 @@ pub mod load;
 pub mod model_stub;
 pub mod postgres;
 pub mod proxy;
+pub mod qdrant;
 pub mod server;
+
+/// What stored vectors are called, which is the same everywhere.
+mod points {
+    pub(crate) const DENSE: &str = "dense";
+    pub(crate) const SPARSE: &str = "sparse";
+}
 
 /// The README's own code, compiled.
 #[cfg(doctest)]
