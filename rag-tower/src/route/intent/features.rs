@@ -1,4 +1,4 @@
-//! A text in, a sparse vector of length 1 out: its words, their neighbours, and pieces of its words.
+//! A text in, a sparse vector of length at most 1 out: its words, their neighbours, and pieces of its words.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,10 +20,14 @@ pub(super) type Vector = Vec<(u32, f32)>;
 /// - pieces of 2 to 5 characters of each word with the space around it (share 1), which is what typing errors, endings
 ///   and scripts without spaces leave in common.
 ///
+/// Features that no example has count in the lengths though they have no column: a text about something else is short, and
+/// so far from all examples.
+///
 /// Case and diacritics do not count; words are those of the [tokenizer](crate::text).
 #[derive(Clone, Debug)]
 pub(super) struct Features {
     known: HashMap<u64, Known>,
+    unseen: f32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +87,7 @@ impl Features {
         kept.truncate(MOST);
         let idf = |n: usize| 1.0 + ((1 + texts.len()) as f32 / (1 + n) as f32).ln();
         let known = (0..).zip(kept).map(|(column, (id, n))| (id, Known { column, idf: idf(n) })).collect();
-        let features = Self { known };
+        let features = Self { known, unseen: idf(0) };
         let vectors = counted.iter().map(|counts| features.weigh(counts)).collect();
         (features, vectors)
     }
@@ -100,27 +104,30 @@ impl Features {
 
     fn weigh(&self, counts: &Counts) -> Vector {
         let mut vector: Vector = Vec::with_capacity(counts.len());
+        let mut shares = 0.0;
         for kind in Kind::ALL {
-            let start = vector.len();
+            let (start, mut squares) = (vector.len(), 0.0);
             for (&(_, id), &tf) in counts.range((kind, 0)..=(kind, u64::MAX)) {
-                if let Some(known) = self.known.get(&id) {
-                    vector.push((known.column, (1.0 + (tf as f32).ln()) * known.idf));
-                }
+                let known = self.known.get(&id);
+                let value = (1.0 + (tf as f32).ln()) * known.map_or(self.unseen, |known| known.idf);
+                squares += value * value;
+                vector.extend(known.map(|known| (known.column, value)));
             }
-            scale(&mut vector[start..], kind.share());
+            if squares > 0.0 {
+                scale(&mut vector[start..], kind.share() / squares.sqrt());
+                shares += kind.share() * kind.share();
+            }
         }
-        scale(&mut vector, 1.0);
+        if shares > 0.0 {
+            scale(&mut vector, 1.0 / shares.sqrt());
+        }
         vector.sort_unstable_by_key(|&(column, _)| column);
         vector
     }
 }
 
-/// Brings a vector to a length; one of length 0 stays.
-fn scale(vector: &mut [(u32, f32)], to: f32) {
-    let length = vector.iter().map(|(_, value)| value * value).sum::<f32>().sqrt();
-    if length > 0.0 {
-        vector.iter_mut().for_each(|(_, value)| *value *= to / length);
-    }
+fn scale(vector: &mut [(u32, f32)], by: f32) {
+    vector.iter_mut().for_each(|(_, value)| *value *= by);
 }
 
 fn counts(text: &str) -> Counts {
@@ -182,11 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn a_vector_has_length_one_and_ascending_columns() {
+    fn a_vector_has_length_one_when_all_is_known_and_ascending_columns() {
         let (features, vectors) =
             Features::learn(&["transfer fifty to savings", "what is the weather", "转账到储蓄"]);
-        for vector in vectors.iter().chain([&features.vector("transfer the weather")]) {
-            assert!((cosine(vector, vector) - 1.0).abs() < 1e-5);
+        assert!(vectors.iter().all(|vector| (cosine(vector, vector) - 1.0).abs() < 1e-5));
+        let partly = features.vector("transfer the weather");
+        let strange = features.vector("transfer the unheard-of dromedary");
+        assert!(cosine(&partly, &partly) < 1.0 && cosine(&strange, &strange) < cosine(&partly, &partly));
+        for vector in vectors.iter().chain([&partly]) {
             assert!(vector.windows(2).all(|pair| pair[0].0 < pair[1].0));
             assert!(vector.iter().all(|(column, _)| (*column as usize) < features.len()));
         }
