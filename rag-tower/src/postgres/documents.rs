@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::counts::{Corpus, Counts};
+use super::counts::{Corpus, Counts, TERMS, Vocabulary};
 use super::database::{Database, Role};
 use super::error::DatabaseError;
 use super::sql;
@@ -214,26 +214,37 @@ impl PgDocuments {
         scope: &TenantScope,
         terms: &[u32],
     ) -> Result<(u64, HashMap<u32, u64>), DatabaseError> {
-        let tenant = scope.tenant();
-        if let Some(known) = self.counts.get(tenant, terms) {
+        if let Some(known) = self.counts.get(scope.tenant(), terms) {
             return Ok(known);
         }
         let began = self.counts.begin();
-        let (mut chunks, mut version) = (0, None);
+        let (corpus, found) = corpus_of(&self.frequency_rows(scope, terms).await?);
         let mut counted: HashMap<u32, u64> = terms.iter().map(|term| (*term, 0)).collect();
-        for (key, value) in self.frequency_rows(scope, terms).await? {
-            match (u32::try_from(key), key) {
-                (Ok(term), _) => drop(counted.insert(term, value.unsigned_abs())),
-                // the rows of the whole corpus
-                (Err(_), -1) => chunks = value.unsigned_abs(),
-                (Err(_), _) => version = Some(value),
+        counted.extend(found);
+        let Some((version, chunks)) = corpus else { return Ok((0, HashMap::new())) };
+        let found = Corpus::new(version, chunks, counted.clone());
+        if self.counts.put(began, scope.tenant(), found) {
+            // once per version: from then on a word that nobody wrote costs no look-up
+            let (all, found) = corpus_of(&self.vocabulary_rows(scope).await?);
+            if let Some((version, chunks)) = all {
+                let large = found.len() > TERMS;
+                let vocabulary = if large { Vocabulary::TooLarge } else { Vocabulary::All };
+                let kept = if large { HashMap::new() } else { found };
+                self.counts.put(began, scope.tenant(), Corpus::new(version, chunks, kept).with(vocabulary));
             }
-        }
-        if let Some(version) = version {
-            self.counts.put(began, tenant, Corpus::new(version, chunks, counted.clone()));
         }
         counted.retain(|_, chunks| *chunks > 0);
         Ok((chunks, counted))
+    }
+
+    async fn vocabulary_rows(&self, scope: &TenantScope) -> Result<Vec<(i64, i64)>, DatabaseError> {
+        let mut tx = TenantTx::begin(&self.database, scope).await?;
+        let rows = sqlx::query_as(sql::VOCABULARY)
+            .bind(scope.tenant().as_uuid())
+            .bind(TERMS as i64 + 1)
+            .fetch_all(tx.connection())
+            .await?;
+        Ok(rows)
     }
 
     async fn frequency_rows(
@@ -315,6 +326,21 @@ impl fmt::Debug for PgDocuments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PgDocuments").field("database", &self.database).finish_non_exhaustive()
     }
+}
+
+/// What rows of terms and of the corpus say: its version and chunks, when there is one, and the chunks of each term.
+fn corpus_of(rows: &[(i64, i64)]) -> (Option<(i64, u64)>, HashMap<u32, u64>) {
+    let (mut chunks, mut version) = (0, None);
+    let mut terms = HashMap::with_capacity(rows.len());
+    for &(key, value) in rows {
+        match (u32::try_from(key), key) {
+            (Ok(term), _) => drop(terms.insert(term, value.unsigned_abs())),
+            // the rows of the whole corpus
+            (Err(_), -1) => chunks = value.unsigned_abs(),
+            (Err(_), _) => version = Some(value),
+        }
+    }
+    (version.map(|version| (version, chunks)), terms)
 }
 
 /// Takes a document's chunks away, and their words out of the counts.

@@ -119,6 +119,11 @@ statements! {
         "SELECT term, chunks FROM rag_tower.document_frequencies WHERE tenant_id = $1 AND term = ANY ($2)
          UNION ALL SELECT -1, chunks FROM rag_tower.corpora WHERE tenant_id = $1
          UNION ALL SELECT -2, version FROM rag_tower.corpora WHERE tenant_id = $1";
+    /// Every term, when there are not too many: one more than the limit says that there are.
+    TENANT VOCABULARY =
+        "(SELECT term, chunks FROM rag_tower.document_frequencies WHERE tenant_id = $1 LIMIT $2)
+         UNION ALL SELECT -1, chunks FROM rag_tower.corpora WHERE tenant_id = $1
+         UNION ALL SELECT -2, version FROM rag_tower.corpora WHERE tenant_id = $1";
     JOBS TENANTS_WITH_DOCUMENTS = "SELECT tenant_id FROM rag_tower.corpora ORDER BY tenant_id";
     JOBS TENANTS_BEHIND =
         "SELECT DISTINCT tenant_id FROM rag_tower.documents WHERE indexed_version < version ORDER BY tenant_id";
