@@ -1,9 +1,10 @@
 //! What embeds and what answers: settings in, one service each out.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rag_tower::embed::{CachedEmbedder, LocalEmbedder};
+use rag_tower::embed::{CachedEmbedder, LocalEmbedder, StaticEmbedder};
 use rag_tower::generate::{Extractive, Fallback, RetryPolicy, retrying};
 use rag_tower::openai::{Endpoint, HttpReranker, OpenAiEmbedder, OpenAiGenerator};
 use rag_tower::port::{EmbedKind, EmbedRequest, Embedding, GenerateRequest};
@@ -21,6 +22,9 @@ pub(crate) type BoxGenerator = BoxCloneSyncService<GenerateRequest, AnswerStream
 /// The name of answers that no model has written.
 const EXTRACTIVE: &str = "extractive";
 
+/// What begins an `EMBEDDING_MODEL` that is a directory on this machine.
+const DIRECTORY: &str = "dir:";
+
 /// An embedder and what it makes.
 #[derive(Clone)]
 pub(crate) struct EmbeddingModel {
@@ -32,7 +36,7 @@ pub(crate) struct EmbeddingModel {
     pub(crate) dimensions: usize,
 }
 
-/// The embedder: a remote one when `EMBEDDING_MODEL` is set, else the local one.
+/// The embedder: a remote one or one from a directory when `EMBEDDING_MODEL` is set, else the local one.
 pub(crate) async fn embedder(config: &Config, scope: &TenantScope) -> Result<EmbeddingModel, Error> {
     let Some(model) = &config.embedding_model else {
         let local = LocalEmbedder::new();
@@ -43,6 +47,9 @@ pub(crate) async fn embedder(config: &Config, scope: &TenantScope) -> Result<Emb
             questions: BoxEmbedder::new(local),
         });
     };
+    if let Some(directory) = model.strip_prefix(DIRECTORY) {
+        return from_directory(directory.into()).await;
+    }
     let provider = config.providers.first().ok_or_else(|| {
         Error::invalid(
             Stage::Embed,
@@ -64,6 +71,18 @@ pub(crate) async fn embedder(config: &Config, scope: &TenantScope) -> Result<Emb
     }
     let questions = BoxEmbedder::new(CachedEmbedder::new(service.clone(), model.as_str()));
     Ok(EmbeddingModel { service, questions, name: model.as_str().into(), dimensions })
+}
+
+/// A model in this process.
+async fn from_directory(directory: PathBuf) -> Result<EmbeddingModel, Error> {
+    let loaded = tokio::task::spawn_blocking(move || StaticEmbedder::load(&directory)).await;
+    let model = loaded.map_err(|error| Error::internal(Stage::Embed, error))??;
+    Ok(EmbeddingModel {
+        name: Arc::clone(model.name()),
+        dimensions: model.dimensions(),
+        service: BoxEmbedder::new(model.clone()),
+        questions: BoxEmbedder::new(model),
+    })
 }
 
 /// The generator: each provider with retries, in order; extractive answers last, and alone when there is none.

@@ -45,7 +45,11 @@ pub const SETTINGS: [Key; 30] = [
     unset("OPENAI_API_KEY", Kind::Secret, "the key of a model server that speaks the OpenAI API"),
     unset("OPENAI_BASE_URL", Kind::Url, "its address (default: https://api.openai.com/v1)"),
     unset("OPENAI_MODEL", Kind::Text, "the model that answers (default: extractive answers, no model)"),
-    unset("EMBEDDING_MODEL", Kind::Text, "a remote embedding model (default: a local embedder)"),
+    unset(
+        "EMBEDDING_MODEL",
+        Kind::Text,
+        "a remote embedding model, or dir: and a directory with a model2vec one (default: a local embedder)",
+    ),
     unset("RERANK_URL", Kind::Url, "a server with /rerank as Cohere, Jina and vLLM have it (default: none)"),
     unset("RERANK_MODEL", Kind::Text, "the model that reranks there"),
     unset("RERANK_API_KEY", Kind::Secret, "its key (default: the key of a model server at the same address)"),

@@ -2,6 +2,8 @@
 
 mod cached;
 mod local;
+mod table;
 
 pub use self::cached::CachedEmbedder;
 pub use self::local::LocalEmbedder;
+pub use self::table::StaticEmbedder;
