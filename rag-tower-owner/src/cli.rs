@@ -13,7 +13,7 @@ use crate::data_dir::{DataDir, Holder};
 use crate::failure::Failure;
 use crate::ingest::{self, Target};
 use crate::secrets::Secrets;
-use crate::{ask, doctor, operator, platform, serve, telemetry};
+use crate::{ask, doctor, eval, operator, platform, serve, telemetry};
 
 /// How long what is left over may take at the end.
 const LEFTOVERS: Duration = Duration::from_secs(5);
@@ -58,6 +58,11 @@ enum Command {
         #[arg(long)]
         tenant: String,
     },
+    /// Measure on your own data; needs no server, no database and no data directory
+    Eval {
+        #[command(subcommand)]
+        what: eval::Measure,
+    },
     /// Check every setting and dependency, and say how to mend what is wrong
     Doctor,
 }
@@ -68,6 +73,7 @@ Examples:
   rag-tower-owner ask \"Which IELTS courses are there?\" --tenant language-centre
   rag-tower-owner ingest ./handbook --tenant docs       add a folder of documents
   rag-tower-owner reindex                               embed everything again, after another EMBEDDING_MODEL
+  rag-tower-owner eval retrieval ./collection           measure search on a folder in BEIR layout
   rag-tower-owner doctor                                check settings and dependencies
   rag-tower-owner --print-config                        show the settings in force
   RAG_TOWER_ADDR=127.0.0.1:8081 rag-tower-owner         listen somewhere else
@@ -120,6 +126,7 @@ impl Cli {
                 Command::Migrate => print(&platform::migrate(&config).await?),
                 Command::Ingest { source, tenant } => ingest(&config, &source, &tenant).await,
                 Command::Reindex => reindex(&config).await,
+                Command::Eval { what } => print(&eval::measure(&config, what).await?),
                 Command::Ask { question, tenant } => ask(&config, &question, &tenant).await,
                 Command::Doctor => Ok(()),
             }

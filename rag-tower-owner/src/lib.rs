@@ -25,6 +25,8 @@ mod demo;
 #[cfg(feature = "server")]
 mod doctor;
 #[cfg(feature = "server")]
+mod eval;
+#[cfg(feature = "server")]
 mod failure;
 #[cfg(feature = "server")]
 mod http;

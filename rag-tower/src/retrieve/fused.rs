@@ -38,17 +38,31 @@ pub struct FusedSource<V, S, C> {
     bm25: Bm25,
 }
 
+/// The share of the vector when nothing is said: right for [`LocalEmbedder`](crate::embed::LocalEmbedder), which sees
+/// little that a search by words does not, and so only decides where that wavers. A model that knows meanings deserves
+/// more, up to a half.
+pub const DENSE_WEIGHT: f32 = 0.03;
+
 // === impl FusedSource ===
 
 impl<V, S, C> FusedSource<V, S, C> {
-    /// Both searches of `store`, each with half the weight.
+    /// Both searches of `store`, the vector with [`DENSE_WEIGHT`].
     #[must_use]
     pub fn new(store: Arc<V>, stats: Arc<S>, chunks: Arc<C>) -> Self {
         let names = ["dense", "sparse", "hybrid"].map(Name::new);
-        Self { store, stats, chunks, names, timeout: None, weight: 0.5, candidates: 40, bm25: Bm25::new() }
+        Self {
+            store,
+            stats,
+            chunks,
+            names,
+            timeout: None,
+            weight: DENSE_WEIGHT,
+            candidates: 40,
+            bm25: Bm25::new(),
+        }
     }
 
-    /// The share of the vector in the fusion, from 0 to 1; the words have the rest. Default: 0.5. A Qdrant server fuses
+    /// The share of the vector in the fusion, from 0 to 1; the words have the rest. Default: [`DENSE_WEIGHT`]. A Qdrant server fuses
     /// equal shares itself; for others it sends both lists.
     #[must_use]
     pub fn with_weight(mut self, dense: f32) -> Self {

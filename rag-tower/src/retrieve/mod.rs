@@ -14,7 +14,7 @@ mod weighted;
 
 pub use self::adapt::{EmbedQuery, EmbedQueryLayer, KeywordOnly};
 pub use self::dense::DenseSource;
-pub use self::fused::FusedSource;
+pub use self::fused::{DENSE_WEIGHT, FusedSource};
 pub use self::hybrid::Hybrid;
 pub use self::memory::MemoryVectors;
 pub use self::query::{Query, Retrieve, fetch};
