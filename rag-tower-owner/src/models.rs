@@ -8,6 +8,7 @@ use rag_tower::embed::{CachedEmbedder, LocalEmbedder, StaticEmbedder};
 use rag_tower::generate::{Extractive, Fallback, RetryPolicy, retrying};
 use rag_tower::openai::{Endpoint, HttpReranker, OpenAiEmbedder, OpenAiGenerator};
 use rag_tower::port::{EmbedKind, EmbedRequest, Embedding, GenerateRequest};
+use rag_tower::retrieve::DENSE_WEIGHT;
 use rag_tower::{AnswerStream, Error, ErrorKind, Stage, TenantScope, TraceHandle};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
@@ -34,6 +35,15 @@ pub(crate) struct EmbeddingModel {
     /// Tells indexes of different embedders apart.
     pub(crate) name: Arc<str>,
     pub(crate) dimensions: usize,
+}
+
+// === impl EmbeddingModel ===
+
+impl EmbeddingModel {
+    /// Its share in the fusion with the search by words: a model that knows meanings has as much to say as they.
+    pub(crate) fn weight(&self) -> f32 {
+        if *self.name == *LocalEmbedder::NAME { DENSE_WEIGHT } else { 0.5 }
+    }
 }
 
 /// The embedder: a remote one or one from a directory when `EMBEDDING_MODEL` is set, else the local one.

@@ -112,6 +112,7 @@ impl Platform {
             memory: Arc::new(PgMemoryStore::new(&database)),
             documents: Arc::clone(&documents),
             index: Arc::clone(&index),
+            dense_weight: embedder.weight(),
             embedder: embedder.questions,
             generator: models::generator(config).map_err(failed("the model"))?,
             rewriter: models::rewriter(config).map_err(failed("the model"))?,

@@ -47,6 +47,8 @@ pub(crate) struct Parts {
     pub(crate) documents: Arc<PgDocuments>,
     pub(crate) index: Arc<Index>,
     pub(crate) embedder: BoxEmbedder,
+    /// The vectors' share in the search by both.
+    pub(crate) dense_weight: f32,
     pub(crate) generator: BoxGenerator,
     /// Resolves follow-up questions; none leaves that to a rule.
     pub(crate) rewriter: Option<BoxGenerator>,
@@ -66,6 +68,7 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
         documents,
         index,
         embedder,
+        dense_weight,
         generator,
         rewriter,
         reranker,
@@ -74,7 +77,9 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
         epochs,
     } = parts;
     let quota = Quota::per_minute(config.rate_limit_per_minute);
-    let source = FusedSource::new(index, Arc::clone(&documents), documents).with_timeout(SOURCE_TIMEOUT);
+    let source = FusedSource::new(index, Arc::clone(&documents), documents)
+        .with_weight(dense_weight)
+        .with_timeout(SOURCE_TIMEOUT);
 
     let answer = ServiceBuilder::new()
         // the best passages, and none twice

@@ -63,6 +63,7 @@ async fn run(
     let index = EdgeStore::open(options).await.map_err(failed("the vector index"))?;
     let chunker = Chunker::new().with_size(config.chunk_token_size).with_overlap(config.chunk_overlap);
     let cutoffs: Vec<usize> = cutoffs.iter().copied().map(usize::from).collect();
+    let weight = embedder.weight();
     let mut eval = RetrievalEval::new(
         scope,
         embedder.service,
@@ -71,6 +72,7 @@ async fn run(
         LexicalRerank::new(),
     )
     .with_chunker(chunker)
+    .with_dense_weight(weight)
     .with_cutoffs(cutoffs);
 
     let step = Step::bar("Indexing documents", collection.documents.len() as u64);
