@@ -9,19 +9,19 @@ use tower_service::Service;
 use crate::error::{Error, Stage};
 use crate::port::{EmbedRequest, Embedding};
 use crate::stage::ResponseFuture;
-use crate::text::{Form, each_term, fnv1a, fold, normalize};
+use crate::text::{Common, Form, each_term, fnv1a, fold, is_unspaced, normalize};
 
 /// An [`Embedder`](crate::port::Embedder) that downloads nothing: signed feature hashing of words and of pieces of
 /// words.
 ///
 /// It is **not** a neural model: it knows no synonyms and no other language. What it adds to a search by words is
 /// tolerance, since a misspelt, inflected or unmarked word shares most of its pieces with the right one. Use a model
-/// for meaning; use this to start without one, in tests, and offline. Beside a search by words, give it the smaller
-/// weight (see [`Weighted`](crate::retrieve::Weighted)): fused with equal weights the two rank worse than words alone.
+/// for meaning; use this to start without one, in tests, and offline. Beside a search by words it gets a small weight
+/// ([`DENSE_WEIGHT`](crate::retrieve::DENSE_WEIGHT)): fused with equal weights the two rank worse than words alone.
 ///
-/// Features are each word (normalised as in [`text`](crate::text)), its form without diacritics, and the runs of 3 to 5
-/// characters of that form between word borders. A feature that occurs `n` times weighs `1 + ln n`, times what its kind
-/// and the word's length are worth (short words are mostly grammar); its hash names two of the vector's dimensions and
+/// Features are each word (normalised as in [`text`](crate::text)), its form without diacritics, the runs of 3 to 5
+/// characters of that form between word borders, and each two words that follow each other. A feature that occurs `n` times weighs `1 + ln n`, times what its kind
+/// and the word's length are worth (short words are mostly grammar, and known grammar counts a fifth); its hash names two of the vector's dimensions and
 /// a sign in each (Weinberger et al., *Feature Hashing for Large Scale Multitask Learning*, 2009). The vector has
 /// length 1, or is all zeros for a text without words. There is no inverse document frequency in it, so it needs no
 /// statistics and a text's vector never changes.
@@ -39,6 +39,8 @@ pub struct LocalEmbedder {
 /// Bytes of text from which a batch goes to the blocking pool.
 const BLOCKING_FROM: usize = 16 * 1024;
 
+/// What a word that is mostly grammar is worth.
+const LIGHT: f32 = 0.2;
 const WORD: u64 = 0x57;
 const PIECE: u64 = 0x50;
 
@@ -46,15 +48,15 @@ const PIECE: u64 = 0x50;
 
 impl LocalEmbedder {
     /// What an index calls the vectors of this embedder: a change of this name asks for a new index.
-    pub const NAME: &'static str = "local-hash-1";
+    pub const NAME: &'static str = "local-hash-2";
 
-    /// 384 dimensions.
+    /// 768 dimensions.
     #[must_use]
     pub const fn new() -> Self {
-        Self { dimensions: 384 }
+        Self { dimensions: 768 }
     }
 
-    /// Sets the dimensions, at least 1. Default: 384. Fewer make unrelated features meet more often.
+    /// Sets the dimensions, at least 1. Default: 768. Fewer make unrelated features meet more often.
     #[must_use]
     pub const fn with_dimensions(mut self, dimensions: usize) -> Self {
         self.dimensions = if dimensions == 0 { 1 } else { dimensions };
@@ -75,15 +77,24 @@ impl LocalEmbedder {
             features.entry(hash).or_insert((0.0, weight)).0 += 1.0;
         };
         let mut buffer = String::new();
-        each_term(&normalize(text), |term, form| {
-            let worth = worth(term);
-            match form {
-                Form::Secondary => add(fnv1a(term.as_bytes()) ^ WORD, 0.7 * worth),
-                Form::Written => {
-                    add(fnv1a(term.as_bytes()) ^ WORD, worth);
-                    let bare = fold(term);
+        let text = &normalize(text);
+        let common = Common::of(text);
+        let mut worth = 1.0;
+        let mut before: Option<(u64, f32)> = None;
+        each_term(text, |term, form| match form {
+            Form::Secondary => add(fnv1a(term.as_bytes()) ^ WORD, 0.7 * worth),
+            Form::Written => {
+                worth = by_length(term) * if common.holds(term) { LIGHT } else { 1.0 };
+                add(fnv1a(term.as_bytes()) ^ WORD, worth);
+                let bare = fold(term);
+                let bare = bare.as_deref().unwrap_or(term);
+                let hash = fnv1a(bare.as_bytes());
+                if let Some((last, other)) = before.replace((hash, worth)) {
+                    add(mix(last).wrapping_mul(3) ^ hash, 0.5 * (worth * other).sqrt());
+                }
+                if !term.starts_with(is_unspaced) {
                     buffer.clear();
-                    buffer.extend(["<", bare.as_deref().unwrap_or(term), ">"]);
+                    buffer.extend(["<", bare, ">"]);
                     pieces(&buffer, |piece| add(fnv1a(piece.as_bytes()) ^ PIECE, 0.4 * worth));
                 }
             }
@@ -139,7 +150,7 @@ impl Service<EmbedRequest> for LocalEmbedder {
 }
 
 /// What a word is worth by its length: a stand-in for its rarity that needs no statistics.
-fn worth(word: &str) -> f32 {
+fn by_length(word: &str) -> f32 {
     match word.chars().count() {
         0..=2 => 0.35,
         3 => 0.6,

@@ -440,7 +440,7 @@ mod tests {
         fn new() -> Self {
             let documents = Arc::new(MemoryDocuments::new(10_000));
             let vectors = Arc::new(Flaky {
-                inner: MemoryVectors::new(384, 10_000),
+                inner: MemoryVectors::new(768, 10_000),
                 writes_left: AtomicU32::new(u32::MAX),
             });
             let ingestor = Ingestor::new(LocalEmbedder::new(), Arc::clone(&documents), Arc::clone(&vectors));

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Stage};
 use crate::passage::Passages;
 use crate::port::{Rerank, RerankRequest};
 use crate::scoped::Scoped;
-use crate::text::query_terms;
+use crate::text::wording;
 
 /// Puts passages in a better order.
 ///
@@ -46,7 +46,10 @@ pub struct RerankStage<S, K> {
 /// are those of [`text`](crate::text), so diacritics count but need not be typed. A term's weight is its own times
 /// `ln(1 + (N - n + 0.5) / (n + 0.5))` (the inverse document frequency of BM25, Robertson and Zaragoza 2009) over the `N`
 /// candidates of which `n` hold it, so words that every candidate holds weigh little in any language, and rare words that
-/// none holds pull the score down. Equal scores keep their order.
+/// none holds pull the score down.
+///
+/// The search has weighed more than wording, so the score of the `n`-th passage is multiplied by `1.5 / (1.5 + n - 1)`: a
+/// passage overtakes those before it only when it holds clearly more of the question.
 ///
 /// Splitting text into terms costs far more than comparing them, and passages come back: the terms of the last few
 /// thousand passages are kept, under their chunk and what they say. Clones share them.
@@ -54,6 +57,9 @@ pub struct RerankStage<S, K> {
 pub struct LexicalRerank {
     known: KnownTerms,
 }
+
+/// How soon a passage's place counts.
+const PLACE: f32 = 1.5;
 
 // === impl RerankLayer ===
 
@@ -188,7 +194,7 @@ impl Service<RerankRequest> for LexicalRerank {
         let held: Vec<Terms> = passages.iter().map(|passage| self.known.of(passage)).collect();
         let holds = |terms: &Terms, term: u32| terms.binary_search(&term).is_ok();
         let count = held.len() as f32;
-        let asked: Vec<(u32, f32)> = query_terms(request.question.as_str())
+        let asked: Vec<(u32, f32)> = wording(request.question.as_str())
             .as_slice()
             .iter()
             .map(|&(term, weight)| {
@@ -199,10 +205,13 @@ impl Service<RerankRequest> for LexicalRerank {
         let all: f32 = asked.iter().map(|(_, weight)| weight).sum();
         // rescoring visits the passages in the order they have
         let mut each = held.iter();
+        let mut place = 0.0;
         passages.rescore(|_| match each.next() {
             Some(terms) if all > 0.0 => {
+                let trust = PLACE / (PLACE + place);
+                place += 1.0;
                 let met = asked.iter().filter(|(term, _)| holds(terms, *term)).map(|(_, weight)| weight);
-                met.sum::<f32>() / all
+                met.sum::<f32>() / all * trust
             }
             _ => 0.0,
         });

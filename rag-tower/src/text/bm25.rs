@@ -9,7 +9,7 @@ use crate::port::SparseVector;
 /// query.
 ///
 /// From Robertson and Zaragoza, *The Probabilistic Relevance Framework: BM25 and Beyond* (2009), with the customary
-/// `k1 = 1.2` and `b = 0.75`:
+/// `k1 = 1.5` and `b = 0.75`:
 ///
 /// - stored: `tf · (k1 + 1) / (tf + k1 · (1 − b + b · length / average))`
 /// - sent: `weight · ln(1 + (N − df + 0.5) / (df + 0.5))`, with the tenant's own `N` and `df`
@@ -23,16 +23,16 @@ pub struct Bm25 {
     average: f32,
 }
 
-/// Words in a chunk of 400 tokens, at four characters a token and about six a word with its space.
-const AVERAGE_WORDS: f32 = 256.0;
+/// Between a paragraph of about 120 words and a full chunk of 400 tokens, which has about 256.
+const AVERAGE_WORDS: f32 = 160.0;
 
 // === impl Bm25 ===
 
 impl Bm25 {
-    /// `k1 = 1.2`, `b = 0.75`, and an average length of 256 words.
+    /// `k1 = 1.5`, `b = 0.75`, and an average length of 160 words.
     #[must_use]
     pub const fn new() -> Self {
-        Self { k1: 1.2, b: 0.75, average: AVERAGE_WORDS }
+        Self { k1: 1.5, b: 0.75, average: AVERAGE_WORDS }
     }
 
     /// What is stored with a chunk.
@@ -92,7 +92,7 @@ mod tests {
         let text = "fee fee term";
         let stats = HashMap::from([(term_id("fee"), 3)]);
         let score = dot(&bm25.document(&document_terms(text)), &bm25.query(&query_terms("fee"), 10, &stats));
-        let expected = (2.0 * 2.2) / (2.0 + 1.2 * (0.25 + 0.75 * 3.0 / 256.0)) * (1.0_f32 + 7.5 / 3.5).ln();
+        let expected = (2.0 * 2.5) / (2.0 + 1.5 * (0.25 + 0.75 * 3.0 / 160.0)) * (1.0_f32 + 7.5 / 3.5).ln();
         assert!((score - expected).abs() < 1e-5, "{score} {expected}");
     }
 
