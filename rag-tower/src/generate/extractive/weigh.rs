@@ -6,7 +6,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::choose::Candidate;
 use crate::passage::Passage;
-use crate::text::{Cue, Form, Wanted, cue, each_term, is_light, normalize, query_terms, term_id};
+use crate::text::{Cue, Form, Wanted, cue, each_term, is_light, normalize, term_id, wording};
 
 // All found on questions whose answers are known, so that a short answer holds them as often as it can.
 
@@ -92,7 +92,7 @@ pub(super) fn weigh(candidates: &mut [Candidate], question: &str, passages: &[Pa
 
 /// The question's terms that any unit holds, without those that only ask, and their weights.
 fn asked(candidates: &[Candidate], question: &str, cue: &Cue) -> BTreeMap<u32, f64> {
-    let mut terms: BTreeMap<u32, f32> = query_terms(question).as_slice().iter().copied().collect();
+    let mut terms: BTreeMap<u32, f32> = wording(question).as_slice().iter().copied().collect();
     terms.retain(|term, _| !cue.asking.contains(term));
     each_term(&normalize(question), |term, _| {
         if !cue.asking.contains(&term_id(term)) {
