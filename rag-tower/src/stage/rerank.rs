@@ -48,8 +48,9 @@ pub struct RerankStage<S, K> {
 /// candidates of which `n` hold it, so words that every candidate holds weigh little in any language, and rare words that
 /// none holds pull the score down.
 ///
-/// The search has weighed more than wording, so the score of the `n`-th passage is multiplied by `1.5 / (1.5 + n - 1)`: a
-/// passage overtakes those before it only when it holds clearly more of the question.
+/// The search has weighed more than wording, so for the order the score of the `n`-th passage is multiplied by
+/// `1.5 / (1.5 + n - 1)`: a passage overtakes those before it only when it holds clearly more of the question. Whichever is
+/// first then has its own score, and the others theirs in proportion.
 ///
 /// Splitting text into terms costs far more than comparing them, and passages come back: the terms of the last few
 /// thousand passages are kept, under their chunk and what they say. Clones share them.
@@ -203,18 +204,19 @@ impl Service<RerankRequest> for LexicalRerank {
             })
             .collect();
         let all: f32 = asked.iter().map(|(_, weight)| weight).sum();
+        let covered = |terms: &Terms| {
+            let met = asked.iter().filter(|(term, _)| holds(terms, *term)).map(|(_, weight)| weight);
+            if all > 0.0 { met.sum::<f32>() / all } else { 0.0 }
+        };
+        let trust = |place: usize| PLACE / (PLACE + place as f32);
+        let scores: Vec<f32> =
+            held.iter().enumerate().map(|(place, terms)| covered(terms) * trust(place)).collect();
+        // the first of the new order scores what it holds, and the others beside it
+        let best = (0..scores.len()).rev().max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
+        let first = best.map_or(1.0, trust);
         // rescoring visits the passages in the order they have
-        let mut each = held.iter();
-        let mut place = 0.0;
-        passages.rescore(|_| match each.next() {
-            Some(terms) if all > 0.0 => {
-                let trust = PLACE / (PLACE + place);
-                place += 1.0;
-                let met = asked.iter().filter(|(term, _)| holds(terms, *term)).map(|(_, weight)| weight);
-                met.sum::<f32>() / all * trust
-            }
-            _ => 0.0,
-        });
+        let mut each = scores.iter();
+        passages.rescore(|_| each.next().map_or(0.0, |score| score / first));
         ready(Ok(passages))
     }
 }
