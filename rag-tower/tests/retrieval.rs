@@ -3,6 +3,8 @@
 //! Each fixture has a hundred passages and a question for each, written for this test: ten matters in ten places, so that
 //! a question meets nine other passages about its matter and nine about its place.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 use std::sync::Arc;
 
 use rag_tower::embed::LocalEmbedder;

@@ -157,14 +157,14 @@ impl Common {
         let mut counts = [0_u32; LISTS.len()];
         for word in text.unicode_words() {
             let languages = words().get(word).copied().unwrap_or(0);
-            let languages = languages | u32::from(word.chars().any(is_vietnamese)) << VIETNAMESE;
+            let languages = languages | (u32::from(word.chars().any(is_vietnamese)) << VIETNAMESE);
             for (at, count) in counts.iter_mut().enumerate() {
-                *count += languages >> at & 1;
+                *count += (languages >> at) & 1;
             }
         }
         let most = counts.iter().copied().max().unwrap_or(0).max(1);
         let best = counts.iter().enumerate().filter(|(_, count)| **count == most);
-        Self { languages: best.fold(0, |languages, (at, _)| languages | 1 << at) }
+        Self { languages: best.fold(0, |languages, (at, _)| languages | (1 << at)) }
     }
 
     /// True for a normalised word that is mostly grammar.
@@ -174,7 +174,7 @@ impl Common {
 
     /// True when the text seems to be Vietnamese.
     pub(crate) fn is_vietnamese(self) -> bool {
-        self.languages >> VIETNAMESE & 1 == 1
+        (self.languages >> VIETNAMESE) & 1 == 1
     }
 }
 
