@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lru::LruCache;
 
 use crate::passage::{ChunkId, Passage};
-use crate::text::document_terms;
+use crate::text::wording;
 
 /// The terms of a passage's title and text, ascending, each once.
 pub(super) type Terms = Arc<[u32]>;
@@ -35,8 +35,7 @@ impl KnownTerms {
         if let Some(terms) = known().get(&key) {
             return Arc::clone(terms);
         }
-        let counts = [&passage.title, &passage.text].map(|text| document_terms(text).counts);
-        let mut terms: Vec<u32> = counts.into_iter().flatten().map(|(term, _)| term).collect();
+        let mut terms = [&passage.title, &passage.text].map(|text| wording(text).ids()).concat();
         terms.sort_unstable();
         terms.dedup();
         let terms = Terms::from(terms);

@@ -208,9 +208,12 @@ impl Service<RerankRequest> for LexicalRerank {
             let met = asked.iter().filter(|(term, _)| holds(terms, *term)).map(|(_, weight)| weight);
             if all > 0.0 { met.sum::<f32>() / all } else { 0.0 }
         };
-        let trust = |place: usize| PLACE / (PLACE + place as f32);
+        // passages that the search scored alike share a place
+        let place =
+            |at: usize| passages.iter().position(|other| other.score <= passages[at].score).unwrap_or(at);
+        let trust = |at: usize| PLACE / (PLACE + place(at) as f32);
         let scores: Vec<f32> =
-            held.iter().enumerate().map(|(place, terms)| covered(terms) * trust(place)).collect();
+            held.iter().enumerate().map(|(at, terms)| covered(terms) * trust(at)).collect();
         // the first of the new order scores what it holds, and the others beside it
         let best = (0..scores.len()).rev().max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
         let first = best.map_or(1.0, trust);
