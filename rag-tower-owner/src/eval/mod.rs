@@ -1,6 +1,7 @@
 //! `eval`: collections in, figures on stdout out; no server, no Postgres and no data directory.
 
 mod retrieval;
+mod routing;
 
 use std::path::PathBuf;
 
@@ -26,6 +27,17 @@ pub(crate) enum Measure {
         #[arg(long, default_value = "test")]
         split: String,
     },
+    /// Routing: accuracy in scope, recall out of scope, AUROC and latency on a folder of labelled questions
+    Routing {
+        /// The folder with train.jsonl, and, where there are, val, test, oos_train, oos_val and oos_test.jsonl
+        folder: PathBuf,
+        /// One JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+        /// Also what other thresholds would give
+        #[arg(long)]
+        curve: bool,
+    },
 }
 
 /// Measures, and returns what goes to stdout.
@@ -34,6 +46,14 @@ pub(crate) async fn measure(config: &Config, what: Measure) -> Result<String, Fa
         Measure::Retrieval { folder, json, k, split } => {
             let report = retrieval::measure(config, &folder, &split, &k).await?;
             Ok(if json { retrieval::json(&report) } else { retrieval::table(&report) })
+        }
+        Measure::Routing { folder, json, curve } => {
+            let report = tokio::select! {
+                measured = tokio::task::spawn_blocking(move || routing::measure(&folder)) => measured
+                    .map_err(|error| Failure::because("the measuring", &error))??,
+                _ = tokio::signal::ctrl_c() => return Err(Failure::new("interrupted")),
+            };
+            Ok(if json { report.json(curve) } else { report.table(curve) })
         }
     }
 }
