@@ -57,7 +57,8 @@ pub(crate) async fn load(platform: &Platform, secrets: &Secrets) -> Result<Demo,
             name: data.tenant.name.clone(),
             suggestions: data.suggestions.clone(),
         });
-        platform.book.insert(&scope, data);
+        let learnt = platform.book.learn(&scope, data).await;
+        learnt.map_err(|error| Failure::because("the routes of a demo tenant", &error))?;
     }
     if !fresh {
         take_in(platform).await?;

@@ -164,7 +164,10 @@ impl Platform {
             let Some(found) = saved.load(&scope).await.map_err(refused)? else { continue };
             let settings = Settings { courses: found.courses, routes: found.routes };
             match TenantData::from_settings(&settings) {
-                Ok(data) => self.book.insert(&scope, data),
+                Ok(data) => {
+                    let learnt = self.book.learn(&scope, data).await;
+                    learnt.map_err(|error| Failure::because("the routes of a tenant", &error))?;
+                }
                 Err(error) => {
                     tracing::error!(%tenant, %error, "saved settings are left out: every question is searched for");
                 }

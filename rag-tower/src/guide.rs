@@ -8,6 +8,8 @@ pub mod tenants {}
 pub mod stages {}
 #[doc = include_str!("docs/retrieval.md")]
 pub mod retrieval {}
+#[doc = include_str!("docs/routing.md")]
+pub mod routing {}
 #[doc = include_str!("docs/tracing.md")]
 pub mod tracing {}
 #[doc = include_str!("docs/limits.md")]

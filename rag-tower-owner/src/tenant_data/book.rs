@@ -39,9 +39,20 @@ impl InMemoryBook {
     }
 
     /// Puts the data of the scope's tenant in the book, in place of what was there.
+    ///
+    /// This [learns](Routes::new) the tenant's routes, on the thread that it is called on.
     pub fn insert(&self, scope: &TenantScope, data: TenantData) {
         let entry = Entry::new(data);
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(scope.tenant(), entry);
+    }
+
+    /// As [`insert`](Self::insert), on a blocking thread.
+    ///
+    /// # Errors
+    /// [`JoinError`](tokio::task::JoinError) when the runtime ends before it has begun.
+    pub async fn learn(&self, scope: &TenantScope, data: TenantData) -> Result<(), tokio::task::JoinError> {
+        let (book, scope) = (self.clone(), scope.clone());
+        tokio::task::spawn_blocking(move || book.insert(&scope, data)).await
     }
 
     fn entry(&self, scope: &TenantScope) -> Entry {

@@ -9,7 +9,7 @@ use super::{Action, RouteData, TenantData};
 /// The route of a tenant without routes of its own.
 const SEARCH: &str = "search";
 /// The score from which a question is about the tenant, though not clearly of one kind.
-const NEAR: f32 = 0.16;
+const NEAR: f32 = 0.22;
 
 impl TenantData {
     /// The tenant's routes, ready for comparing.

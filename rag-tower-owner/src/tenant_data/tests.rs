@@ -118,6 +118,13 @@ fn questions_in_peoples_own_words_find_their_way() {
         ("Who teaches IELTS 7.0?", "course_search"),
         ("IELTS 7.0 học bao nhiêu buổi", "course_search"),
         ("How do I sign up?", "course_search"),
+        ("Giờ mở cửa của trung tâm?", "course_search"),
+        ("Khóa IELTS nào phù hợp người mới?", "course_search"),
+        ("Địa chỉ các cơ sở?", "course_search"),
+        ("Có lớp cuối tuần không?", "course_search"),
+        ("Có học thử không?", "course_search"),
+        ("Có học bổng không?", "course_search"),
+        ("Có lớp trực tuyến không?", "course_search"),
         ("how much for 3 people toeic 650", "tuition_calculator"),
         ("học phí 2 người học IELTS 6.5 có giảm gì không", "tuition_calculator"),
         ("Calculate fee for business english, group of 4", "tuition_calculator"),
@@ -145,6 +152,19 @@ fn each_tenant_has_its_own_routes_and_an_unknown_one_searches() {
     assert_eq!(decide("a", question), "tuition_calculator");
     assert_eq!(decide("b", question), "out_of_domain");
     assert_eq!(decide("nobody", question), "search");
+}
+
+#[test]
+fn what_one_tenant_teaches_changes_no_decision_of_another() {
+    let (alone, shared) = (InMemoryBook::new(), InMemoryBook::new());
+    alone.insert(&scope("b"), demo("docs"));
+    shared.insert(&scope("a"), demo("language-centre"));
+    shared.insert(&scope("b"), demo("docs"));
+    let questions = demo("language-centre").routes.into_iter().flat_map(|route| route.examples);
+    for question in questions {
+        let decide = |book: &InMemoryBook| book.routes(&scope("b")).decide(&question, None);
+        assert_eq!(decide(&alone), decide(&shared), "{question}");
+    }
 }
 
 #[tokio::test]
