@@ -12,7 +12,8 @@ use unicode_normalization::UnicodeNormalization;
 /// written as a space: there it becomes one.
 pub(crate) fn normalize(text: &str) -> String {
     let mut before = ' ';
-    text.nfkc()
+    let text: String = text
+        .nfkc()
         .map(|c| {
             let parts = c == '\u{200c}' && matches!(before, '\u{600}'..='\u{6ff}');
             before = c;
@@ -23,7 +24,41 @@ pub(crate) fn normalize(text: &str) -> String {
         .flat_map(char::to_lowercase)
         .map(unify)
         .nfc()
-        .collect()
+        .collect();
+    place_tones(text)
+}
+
+/// Vietnamese sets a tone on either vowel of "oa", "oe" and "uy", as one has learnt it: "hóa" and "hoá" are one word.
+/// The second vowel gets it here.
+fn place_tones(text: String) -> String {
+    const FIRST: [&str; 2] = ["òóỏõọ", "ùúủũụ"];
+    const SECOND: [(&str, char, &str); 3] = [("o", 'a', "àáảãạ"), ("o", 'e', "èéẻẽẹ"), ("u", 'y', "ỳýỷỹỵ")];
+    if text.is_ascii() || !text.contains(|c| FIRST.iter().any(|first| first.contains(c))) {
+        return text;
+    }
+    let mut placed = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let tone = |first: &str| first.chars().position(|toned| toned == c);
+        let (bare, tone) = match (tone(FIRST[0]), tone(FIRST[1])) {
+            (Some(tone), _) => ("o", tone),
+            (_, Some(tone)) => ("u", tone),
+            _ => {
+                placed.push(c);
+                continue;
+            }
+        };
+        let second = SECOND.iter().find(|(first, plain, _)| *first == bare && chars.peek() == Some(plain));
+        match second.and_then(|(_, _, toned)| toned.chars().nth(tone)) {
+            Some(toned) => {
+                chars.next();
+                placed.push_str(bare);
+                placed.push(toned);
+            }
+            None => placed.push(c),
+        }
+    }
+    placed
 }
 
 /// A normalised word without its diacritics; none when it has none. Only scripts in which a mark is written onto a
@@ -103,6 +138,7 @@ mod tests {
         for (a, b) in [
             ("ＩＥＬＴＳ　６.５", "ielts 6.5"),
             ("Straße", "STRASSE"),
+            ("khóa hòa khỏe thúy", "khoá hoà khoẻ thuý"),
             ("ΟΔΥΣΣΕΥΣ", "οδυσσευς"),
             ("ho\u{323}c phi\u{301}", "HỌC PHÍ"),
             ("ﾀﾜｰ", "タワー"),
