@@ -18,6 +18,10 @@ use crate::port::MemoryStore;
 use crate::tenant::{TenantId, TenantScope};
 
 /// Keeps conversations in Postgres.
+///
+/// The end of an answer waits for its turn to be kept, so that commit does not wait for the disk: when Postgres itself
+/// crashes, the turns of its last moments (three times `wal_writer_delay`, 0.6 s) may be missing from conversations. What was
+/// asked and answered is in the trace row, whose commit does wait.
 #[derive(Clone, Debug)]
 pub struct PgMemoryStore {
     database: Database,

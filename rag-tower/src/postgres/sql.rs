@@ -132,13 +132,14 @@ statements! {
         "SELECT tenant_id, entity_memory, rolling_summary, recent_messages_buffer FROM rag_tower.chat_sessions
          WHERE tenant_id = $1 AND id = $2";
     /// Writes the session as it is after its first turn, or, when there is one, locks it and says what it holds. Another
-    /// tenant's session violates the policy.
+    /// tenant's session violates the policy. The end of an answer waits for this commit, but it need not wait for the disk.
     TENANT OPEN_SESSION =
         "INSERT INTO rag_tower.chat_sessions AS s
              (id, tenant_id, subject, entity_memory, rolling_summary, recent_messages_buffer)
          VALUES ($2, $1, $3, $4, $5, $6)
          ON CONFLICT (id) DO UPDATE SET updated_at = now()
-         RETURNING xmax = 0 AS new, tenant_id, entity_memory, rolling_summary, recent_messages_buffer";
+         RETURNING xmax = 0 AS new, tenant_id, entity_memory, rolling_summary, recent_messages_buffer,
+             set_config('synchronous_commit', 'off', true)";
     TENANT SAVE_SESSION =
         "UPDATE rag_tower.chat_sessions SET entity_memory = $3, rolling_summary = $4, recent_messages_buffer = $5,
              updated_at = now()
