@@ -9,10 +9,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::http::Client;
+use crate::http::{Client, DEADLINE};
 
 /// The demo tenant's API key in tests.
 pub const DEMO_KEY: &str = "test-demo-key-of-the-language-centre-0123456789";
@@ -184,6 +184,20 @@ impl Server {
         assert_eq!(answer.status, 200, "{}", answer.text());
         let cookie = answer.headers["set-cookie"].to_str().expect("ASCII");
         self.client().cookie(cookie.split(';').next().expect("a cookie"))
+    }
+
+    /// The row of a trace as the owner reads it, which is within a second of the answer's end.
+    pub async fn row(&self, trace_id: &str) -> Value {
+        let owner = self.owner().await;
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let answer = owner.get(&format!("/owner/api/logs/{trace_id}")).await;
+            if answer.status == 200 || Instant::now() > end {
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                return answer.json();
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// What its metrics listener says.

@@ -9,7 +9,6 @@ use rag_tower_tests::http::{Answer, Client, DEADLINE};
 use rag_tower_tests::model_stub::{self, ModelStub, Reply, Step};
 use rag_tower_tests::server::{Server, Setup, shared};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_rag-tower-server");
 const QUESTION: &str = "Trung tâm có chính sách hoàn học phí không?";
@@ -34,20 +33,6 @@ fn problem(answer: &Answer, status: u16, kind: &str) -> Value {
     assert_eq!((&body["status"], &body["kind"]), (&json!(status), &json!(kind)), "{body}");
     assert!(body["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "says what to do: {body}");
     body
-}
-
-/// The row of a trace, once it is there.
-async fn row(server: &Server, trace_id: &str) -> Value {
-    let owner = server.owner().await;
-    let end = Instant::now() + DEADLINE;
-    loop {
-        let answer = owner.get(&format!("/owner/api/logs/{trace_id}")).await;
-        if answer.status == 200 || Instant::now() > end {
-            assert_eq!(answer.status, 200, "{}", answer.text());
-            return answer.json();
-        }
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +106,7 @@ async fn a_model_that_fails_leaves_a_row_and_a_clear_answer() {
         let answer = client.post("/query", &json!({"question": format!("{QUESTION} ({n})")})).await;
         let body = answer.json();
         assert!(!answer.text().contains("canary"), "{name}: {body}");
-        let row = row(&server, body["trace_id"].as_str().unwrap_or_else(|| panic!("{name}: {body}"))).await;
+        let row = server.row(body["trace_id"].as_str().unwrap_or_else(|| panic!("{name}: {body}"))).await;
         if answer.status == 200 {
             assert!(!body["degraded"].as_array().unwrap().is_empty(), "{name}: a stand-in says so: {body}");
         } else {
@@ -159,7 +144,7 @@ async fn a_client_that_leaves_mid_stream_frees_the_model_and_leaves_a_row() {
     tokio::time::timeout(DEADLINE, stub.wait_for_aborts(1))
         .await
         .expect("the model's stream goes with the client");
-    let row = row(&server, start.data["trace_id"].as_str().unwrap()).await;
+    let row = server.row(start.data["trace_id"].as_str().unwrap()).await;
     assert_eq!(row["status"], "CANCELLED", "{row}");
 }
 
@@ -188,7 +173,7 @@ async fn an_answer_that_ends_while_postgres_is_away_is_written_when_it_is_back()
 
     let (_, output, keep) = server.stop();
     let server = Setup::new(BINARY).on(&data).start();
-    let row = row(&server, start.data["trace_id"].as_str().unwrap()).await;
+    let row = server.row(start.data["trace_id"].as_str().unwrap()).await;
     assert_eq!((&row["status"], &row["answer"]), (&json!("SUCCESS"), &json!("Một hai.")), "{row}\n{output}");
     drop((server, keep));
 }

@@ -3,10 +3,9 @@
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
-use rag_tower_tests::http::{Answer, DEADLINE};
+use rag_tower_tests::http::Answer;
 use rag_tower_tests::server::{Server, Setup, shared};
-use serde_json::{Value, json};
-use tokio::time::Instant;
+use serde_json::json;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_rag-tower-server");
 
@@ -23,20 +22,6 @@ async fn run(server: &Server, arguments: &[&str]) -> Output {
 
 fn said(output: &Output) -> (String, String) {
     (String::from_utf8_lossy(&output.stdout).into(), String::from_utf8_lossy(&output.stderr).into())
-}
-
-/// The row of a trace, once it is there.
-async fn row(server: &Server, trace_id: &str) -> Value {
-    let owner = server.owner().await;
-    let end = Instant::now() + DEADLINE;
-    loop {
-        let answer = owner.get(&format!("/owner/api/logs/{trace_id}")).await;
-        if answer.status == 200 || Instant::now() > end {
-            assert_eq!(answer.status, 200, "{}", answer.text());
-            return answer.json();
-        }
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,7 +45,7 @@ async fn what_is_taken_in_beside_a_server_is_found_by_an_ask_beside_it_and_leave
     assert!(out.contains("violet mast"), "{out}{err}");
     assert!(err.contains("zeppelin.md"), "the source is named: {err}");
     let id = err.split("trace ").nth(1).expect(&err).trim();
-    let row = row(&server, id).await;
+    let row = server.row(id).await;
     assert_eq!((&row["channel"], &row["status"]), (&json!("cli"), &json!("SUCCESS")), "{row}");
 
     // It is the one tenant's alone.

@@ -18,21 +18,6 @@ async fn ask(client: &Client, question: &str) -> Value {
     answer.json()
 }
 
-/// The row of a trace, which the owner can read within a second of its end.
-async fn row(server: &Server, trace_id: &Value) -> Value {
-    let owner = server.owner().await;
-    let path = format!("/owner/api/logs/{}", trace_id.as_str().expect("a trace id"));
-    let end = Instant::now() + DEADLINE;
-    loop {
-        let answer = owner.get(&path).await;
-        if answer.status == 200 || Instant::now() > end {
-            assert_eq!(answer.status, 200, "{}", answer.text());
-            return answer.json();
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_cites_its_sources_and_leaves_one_row() {
     let server = server();
@@ -41,7 +26,7 @@ async fn an_answer_cites_its_sources_and_leaves_one_row() {
     assert!(answer.contains("[1]") || body["route"] == "tuition_calculator", "{body}");
     assert!(!body["sources"].as_array().unwrap().is_empty(), "{body}");
 
-    let row = row(&server, &body["trace_id"]).await;
+    let row = server.row(body["trace_id"].as_str().expect("a trace id")).await;
     assert_eq!(row["status"], "SUCCESS", "{row}");
     assert_eq!(row["answer"], body["answer"]);
     assert_eq!(row["channel"], "api");
@@ -65,7 +50,7 @@ async fn a_stream_starts_cites_speaks_and_ends() {
     assert_eq!(end.data["llm_provider"], "extractive");
     assert_eq!(end.data["finish"], "stop");
     assert!(end.data["usage"]["estimated"].as_bool().unwrap());
-    let row = row(&server, &end.data["trace_id"]).await;
+    let row = server.row(end.data["trace_id"].as_str().expect("a trace id")).await;
     assert_eq!((&row["channel"], &row["llm_provider"]), (&json!("web"), &json!("extractive")));
 }
 
@@ -82,7 +67,7 @@ async fn the_five_routes_work() {
     ] {
         let body = ask(&client, question).await;
         assert_eq!(body["route"], route, "{question}: {body}");
-        let row = row(&server, &body["trace_id"]).await;
+        let row = server.row(body["trace_id"].as_str().expect("a trace id")).await;
         assert_eq!((&row["route"], &row["status"]), (&json!(route), &json!("SUCCESS")), "{row}");
         match route {
             "tuition_calculator" | "comparison" => {
@@ -123,7 +108,7 @@ async fn feedback_is_the_last_word_and_counts() {
         let answer = client.post("/feedback", &feedback).await;
         assert!(answer.status.is_success(), "{}", answer.text());
     }
-    let row = row(&server, &body["trace_id"]).await;
+    let row = server.row(body["trace_id"].as_str().expect("a trace id")).await;
     assert_eq!(row["feedback"].as_array().unwrap().len(), 1, "{row}");
     assert_eq!(row["feedback"][0]["rating"], 1);
     let metrics = server.owner().await.get("/owner/api/metrics").await.json();
@@ -213,7 +198,7 @@ async fn the_owner_lists_filters_and_pages() {
     for question in ["Có học thử không?", "Có học bổng không?", "Có lớp trực tuyến không?"]
     {
         let body = ask(&client, question).await;
-        row(&server, &body["trace_id"]).await;
+        server.row(body["trace_id"].as_str().expect("a trace id")).await;
     }
     let owner = server.owner().await;
     let first = owner.get("/owner/api/logs?limit=2").await.json();
