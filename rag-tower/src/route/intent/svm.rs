@@ -52,7 +52,8 @@ pub(super) fn separate(vectors: &[Vector], columns: usize, belongs: impl Fn(usiz
                 add(&mut plane, vector, ((moved - alpha) * sign) as f32);
             }
         }
-        if most - least <= TOLERANCE {
+        // not their spread: two alike examples of either kind climb together, and are far from done
+        if most.max(-least) <= TOLERANCE {
             if active.len() == vectors.len() {
                 break;
             }
