@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use rag_tower::route::{RouteBook, Routes};
 use rag_tower::{Error, TenantId, TenantScope};
@@ -28,6 +28,9 @@ struct Entry {
     data: Arc<TenantData>,
     routes: Arc<Routes>,
 }
+
+/// What a tenant that is not in a book has: made once, since it is looked up with each of its questions.
+static NOTHING: LazyLock<Entry> = LazyLock::new(|| Entry::new(TenantData::default()));
 
 // === impl InMemoryBook ===
 
@@ -57,7 +60,7 @@ impl InMemoryBook {
 
     fn entry(&self, scope: &TenantScope) -> Entry {
         let book = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        book.get(&scope.tenant()).cloned().unwrap_or_else(|| Entry::new(TenantData::default()))
+        book.get(&scope.tenant()).cloned().unwrap_or_else(|| NOTHING.clone())
     }
 }
 
