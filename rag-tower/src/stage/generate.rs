@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
+use metrics::Counter;
 use tower::ServiceExt;
 use tower_service::Service;
 
@@ -34,6 +35,14 @@ pub struct Generate<G> {
     generator: G,
     named: Option<(Arc<str>, Arc<str>)>,
     max_output_tokens: Option<u32>,
+    series: Series,
+}
+
+/// Citations that have passed and that were removed. Looked up once.
+#[derive(Clone, Debug)]
+struct Series {
+    kept: Counter,
+    removed: Counter,
 }
 
 /// Sources first, usage before the end.
@@ -42,6 +51,7 @@ struct Generated {
     events: AnswerStream,
     meter: Meter,
     citations: CitationFilter,
+    series: Series,
     ending: VecDeque<Event>,
     /// Dropped with the stream, which is at the terminal event.
     _timer: StageTimer,
@@ -60,7 +70,9 @@ struct Meter {
 impl<G> Generate<G> {
     /// A leaf that asks `generator`.
     pub fn new(generator: G) -> Self {
-        Self { generator, named: None, max_output_tokens: None }
+        let series = |result| metrics::counter!("rag_citations_total", "result" => result);
+        let series = Series { kept: series("kept"), removed: series("removed") };
+        Self { generator, named: None, max_output_tokens: None, series }
     }
 
     /// Names provider and model on the trace; a generator that knows better, such as a chain of fallbacks, may write
@@ -104,6 +116,7 @@ impl<G: Generator> Service<Prompt> for Generate<G> {
             max_output_tokens: self.max_output_tokens,
         };
         let passages = sources.len();
+        let series = self.series.clone();
         ResponseFuture::new(async move {
             let timer = trace.time(Stage::Generate);
             let events = generator.oneshot(request).await?;
@@ -112,6 +125,7 @@ impl<G: Generator> Service<Prompt> for Generate<G> {
                 Generated {
                     sources: Some(sources),
                     citations: CitationFilter::new(passages),
+                    series,
                     events,
                     meter: Meter { trace, messages, output_chars: 0, reported: false },
                     ending: VecDeque::new(),
@@ -142,7 +156,7 @@ impl Stream for Generated {
                 Poll::Ready(Some(Ok(Event::Delta(text)))) => {
                     self.meter.output_chars += text.chars().count() as u64;
                     let said = self.citations.push(text);
-                    match said.as_str() {
+                    match said {
                         "" => continue,
                         same if *same == **text => {}
                         _ => return Poll::Ready(Some(Ok(Event::Delta(said.into())))),
@@ -184,10 +198,9 @@ impl Generated {
             self.ending.push_back(Event::Usage(usage));
         }
         self.ending.push_back(Event::Finished(finish));
-        let (kept, removed) = (self.citations.kept(), self.citations.removed());
-        for (result, count) in [("kept", kept), ("removed", removed)] {
-            metrics::counter!("rag_citations_total", "result" => result).increment(count);
-        }
+        let removed = self.citations.removed();
+        self.series.kept.increment(self.citations.kept());
+        self.series.removed.increment(removed);
         if removed > 0 {
             self.meter.trace.set_tool_metadata("citations_removed", removed);
         }
