@@ -198,9 +198,12 @@ impl Source {
     /// The source of a passage, cited under `n`. The snippet is the text's first 240 characters.
     #[must_use]
     pub fn new(n: u32, passage: &Passage) -> Self {
-        let snippet = match passage.text.char_indices().nth(240) {
-            Some((end, _)) => Arc::from(format!("{}…", &passage.text[..end])),
-            None => Arc::clone(&passage.text),
+        let text = &passage.text;
+        let mut rest = text.chars();
+        rest.nth(239);
+        let snippet = match text.len() - rest.as_str().len() {
+            end if end < text.len() => Arc::from(format!("{}…", &text[..end])),
+            _ => Arc::clone(text),
         };
         Self {
             n,

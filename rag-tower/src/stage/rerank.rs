@@ -139,12 +139,10 @@ async fn rerank<K: Rerank>(reranker: K, request: &Retrieved) -> Result<Passages,
             return Ok(request.passages.clone());
         }
     };
-    let mut scores: Vec<_> = passages.iter().map(|passage| (passage.chunk, passage.score)).collect();
-    scores.sort_unstable_by_key(|&(chunk, _)| chunk);
     trace.with(|facts| {
         for hit in &mut facts.hits {
-            if let Ok(at) = scores.binary_search_by_key(&hit.chunk, |&(chunk, _)| chunk) {
-                hit.fused = scores[at].1;
+            if let Some(passage) = passages.iter().find(|passage| passage.chunk == hit.chunk) {
+                hit.fused = passage.score;
             }
         }
     });

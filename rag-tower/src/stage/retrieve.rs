@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::passage::Passages;
 use crate::port::Embedding;
 use crate::retrieve::{Query, Retrieve, Series, fetch};
-use crate::trace::{HitRecord, TraceHandle};
+use crate::trace::{Facts, HitRecord, TraceHandle};
 
 /// How many passages are asked for when nothing is said.
 const DEFAULT_LIMIT: usize = 6;
@@ -167,23 +167,25 @@ impl<R> Source<R> {
 
     /// One record for each source that found a passage.
     fn record(&self, trace: &TraceHandle, passages: &Passages) {
-        let mut hits = Vec::with_capacity(passages.len());
-        for (rank, passage) in (1..).zip(passages.iter()) {
-            let record = |source: &Arc<str>, rank, score| HitRecord {
-                source: Arc::clone(source),
-                rank,
-                chunk: passage.chunk,
-                document: passage.document,
-                score,
-                fused: passage.score,
-                used: false,
-            };
-            if passage.found.is_empty() {
-                hits.push(record(&self.name, rank, passage.score));
+        trace.with(|Facts { hits, .. }| {
+            hits.reserve(passages.len());
+            for (rank, passage) in (1..).zip(passages.iter()) {
+                let record = |source: &Arc<str>, rank, score| HitRecord {
+                    source: Arc::clone(source),
+                    rank,
+                    chunk: passage.chunk,
+                    document: passage.document,
+                    score,
+                    fused: passage.score,
+                    used: false,
+                };
+                if passage.found.is_empty() {
+                    hits.push(record(&self.name, rank, passage.score));
+                }
+                let found = passage.found.iter();
+                hits.extend(found.map(|(source, found)| record(source, found.rank, found.score)));
             }
-            hits.extend(passage.found.iter().map(|(source, found)| record(source, found.rank, found.score)));
-        }
-        trace.record_hits(hits);
+        });
     }
 }
 

@@ -16,6 +16,8 @@ use crate::tenant::{Branches, TenantScope};
 
 /// The most text of an answer that goes into its row, in bytes; the rest is cut off.
 pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
+/// Most answers fit: room that is made once.
+const USUAL_ANSWER_BYTES: usize = 1024;
 
 /// Moves from the call to the future to the stream. Dropping it unfinished is an end too: the ask was cancelled, or
 /// the code it was watching panicked.
@@ -171,8 +173,7 @@ impl Guard {
     /// The row, when the ask has a tenant.
     fn row(&mut self, outcome: Outcome, error: Option<Arc<str>>) -> Option<TraceRow> {
         let latency = self.handle.elapsed();
-        // A copy: whoever has seen the end may still read the facts.
-        let facts = self.handle.snapshot();
+        let facts = self.handle.take_or_copy();
         let scope = self.scope.take().or(facts.scope)?;
         let entry = std::mem::take(&mut self.entry);
         let trace_id = facts.id.unwrap_or(self.id);
@@ -235,6 +236,9 @@ impl Drop for Guard {
 
 /// Appends as much as fits, cut between characters. NUL is left out: databases refuse it in text.
 fn keep(kept: &mut String, text: &str) {
+    if kept.is_empty() {
+        kept.reserve(USUAL_ANSWER_BYTES);
+    }
     let room = MAX_ANSWER_BYTES.saturating_sub(kept.len());
     let fits = if text.len() <= room { text } else { &text[..text.floor_char_boundary(room)] };
     if fits.contains('\0') {

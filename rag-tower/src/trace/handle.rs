@@ -124,6 +124,9 @@ pub struct HitRecord {
     pub used: bool,
 }
 
+/// The stages of most asks fit: room that is made once.
+const USUAL_SPANS: usize = 8;
+
 /// Measures a stage until it is dropped, cancelled or not.
 #[must_use = "the stage ends when the timer is dropped"]
 pub struct StageTimer {
@@ -272,6 +275,14 @@ impl TraceHandle {
         self.facts().clone()
     }
 
+    /// What is known, at the end of the ask: taken when nobody else can read it any more, else copied.
+    pub(super) fn take_or_copy(&mut self) -> Facts {
+        match Arc::get_mut(&mut self.0) {
+            Some(inner) => std::mem::take(inner.facts.get_mut().unwrap_or_else(PoisonError::into_inner)),
+            None => self.snapshot(),
+        }
+    }
+
     /// Takes charge of the row: true for the first caller only. A trace layer that gets false annotates and writes
     /// no second row.
     #[must_use]
@@ -308,7 +319,11 @@ impl Drop for StageTimer {
     fn drop(&mut self) {
         let duration = self.began.elapsed();
         let start = self.began.saturating_duration_since(self.handle.0.started);
-        self.handle.facts().spans.push(Span { stage: self.stage, start, duration });
+        let mut facts = self.handle.facts();
+        if facts.spans.is_empty() {
+            facts.spans.reserve(USUAL_SPANS);
+        }
+        facts.spans.push(Span { stage: self.stage, start, duration });
     }
 }
 
