@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rag_tower::ingest::{Chunker, Ingestor};
+use rag_tower::memory::{MemoryWriter, spawn_memory_writer};
 use rag_tower::metrics::Labels;
 use rag_tower::port::VectorStore;
 use rag_tower::postgres::{
@@ -40,6 +41,7 @@ const MEND_BATCH: u32 = 64;
 pub(crate) struct Platform {
     cluster: Option<Cluster>,
     writer: TraceWriter,
+    conversations: MemoryWriter,
     pub(crate) database: Database,
     pub(crate) documents: Arc<PgDocuments>,
     pub(crate) index: Arc<Index>,
@@ -91,6 +93,7 @@ impl Platform {
         })?;
         let (traces, writer) =
             spawn_writer(PgTraceStore::new(&database), WriterConfig::default().spool(spool));
+        let (memory, conversations) = spawn_memory_writer(PgMemoryStore::new(&database));
         let book = InMemoryBook::new();
         let labels = Labels::new()
             .with_routes([
@@ -109,7 +112,7 @@ impl Platform {
         let parts = Parts {
             traces,
             labels,
-            memory: Arc::new(PgMemoryStore::new(&database)),
+            memory,
             documents: Arc::clone(&documents),
             index: Arc::clone(&index),
             dense_weight: embedder.weight(),
@@ -125,6 +128,7 @@ impl Platform {
         Ok(Self {
             cluster,
             writer,
+            conversations,
             database,
             documents,
             index,
@@ -237,7 +241,11 @@ impl Platform {
 
     /// Everything down, in order; what goes wrong on the way is logged and does not stop the rest.
     pub(crate) async fn stop(self, grace: Duration) {
-        let stats = self.writer.shutdown(grace).await;
+        let (stats, forgotten) =
+            tokio::join!(self.writer.shutdown(grace), self.conversations.shutdown(grace));
+        if forgotten > 0 {
+            tracing::error!(turns = forgotten, "turns of conversations were not remembered");
+        }
         if stats.lost > 0 {
             tracing::error!(lost = stats.lost, "trace rows were lost");
         }

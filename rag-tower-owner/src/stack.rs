@@ -6,7 +6,7 @@ use std::time::Duration;
 use rag_tower::admission::AdmissionLayer;
 use rag_tower::cache::{AnswerCache, CacheLayer, CacheOptions};
 use rag_tower::deadline::DeadlineLayer;
-use rag_tower::memory::{MemoryLayer, RewriteLayer};
+use rag_tower::memory::{MemoryLayer, RewriteLayer, WriteBehind};
 use rag_tower::metrics::Labels;
 use rag_tower::openai::HttpReranker;
 use rag_tower::postgres::{PgDocuments, PgMemoryStore};
@@ -43,7 +43,7 @@ type BoxAnswer = BoxCloneSyncService<Retrieved, Answer, Error>;
 pub(crate) struct Parts {
     pub(crate) traces: TraceSink,
     pub(crate) labels: Labels,
-    pub(crate) memory: Arc<PgMemoryStore>,
+    pub(crate) memory: WriteBehind<PgMemoryStore>,
     pub(crate) documents: Arc<PgDocuments>,
     pub(crate) index: Arc<Index>,
     pub(crate) embedder: BoxEmbedder,
@@ -128,7 +128,7 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
             // time to the first event, between events, and in all
             .layer(DeadlineLayer::new())
             // what was said before in this conversation
-            .layer(MemoryLayer::new(memory))
+            .layer(MemoryLayer::new(Arc::new(memory)))
             // the same question of the same tenant again
             .layer(CacheLayer::new(AnswerCache::new(CacheOptions::default()), move |scope| epochs.of(scope)))
             // search, a tool, a person, or "that is not what I am for"

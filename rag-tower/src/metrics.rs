@@ -187,6 +187,7 @@ pub fn describe() {
         "Requests and logins refused for their credential, by kind."
     );
     describe_gauge!("rag_ws_connections", "Open WebSocket conversations.");
+    describe_gauge!("rag_memory_queue_depth", "Conversation turns that wait for their store.");
     describe_gauge!("rag_trace_queue_depth", "Trace rows that wait for the writer.");
     describe_gauge!("rag_trace_spooled", "Trace rows that wait on disk for the store.");
     describe_counter!("rag_trace_dropped_total", "Trace rows that are not kept.");
@@ -223,6 +224,7 @@ pub fn describe() {
     drop(histogram!("rag_overhead_seconds"));
     drop(histogram!("rag_trace_write_duration_seconds"));
     counter!("rag_trace_dropped_total").increment(0);
+    gauge!("rag_memory_queue_depth").set(0.0);
     gauge!("rag_trace_queue_depth").set(0.0);
     gauge!("rag_trace_spooled").set(0.0);
 }

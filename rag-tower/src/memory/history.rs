@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::ask::SessionId;
-use crate::tenant::TenantId;
+use crate::tenant::{TenantId, TenantScope};
 
 /// What is known of a session before the next turn.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +36,17 @@ pub struct Turn {
     /// A tool that waits for the next turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
+}
+
+/// A turn on its way into a session.
+#[derive(Clone, Debug)]
+pub struct NewTurn {
+    /// Whose it is.
+    pub scope: TenantScope,
+    /// The conversation.
+    pub session: SessionId,
+    /// What was said.
+    pub turn: Turn,
 }
 
 /// A tool that has asked something back, such as a ticket that waits for a phone number: it gets the next turn,

@@ -24,7 +24,8 @@ use crate::trace::TraceHandle;
 /// tenant fails the ask as [`NotFound`](ErrorKind::NotFound), whoever else may have it; a history that a store returns
 /// for another tenant fails it as [`Isolation`](ErrorKind::Isolation).
 ///
-/// The turn is appended before [`Finished`](Event::Finished) is yielded, so a person who asks on finds it. An answer that
+/// The turn is appended before [`Finished`](Event::Finished) is yielded, so a person who asks on finds it; behind a
+/// [`WriteBehind`](super::WriteBehind) no answer waits for that. An answer that
 /// fails, is truncated or dropped is not remembered; neither is one above 256 KiB of text. When the store is down or
 /// slow the ask goes on without it, degraded (`memory`), and the failure is counted in
 /// `rag_memory_failures_total{operation, reason}`.

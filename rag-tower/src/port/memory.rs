@@ -4,7 +4,7 @@ use std::future::Future;
 
 use crate::ask::SessionId;
 use crate::error::Error;
-use crate::memory::{History, Turn};
+use crate::memory::{History, NewTurn, Turn};
 use crate::tenant::TenantScope;
 
 /// Where conversations are kept: what a backend implements.
@@ -31,4 +31,21 @@ pub trait MemoryStore: Send + Sync + 'static {
         session: SessionId,
         turn: Turn,
     ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Adds turns of one tenant, in order: how many were kept, counted from the first, and what kept the next one from
+    /// it. They are added one by one unless a backend does better.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`](crate::ErrorKind::StoreUnavailable) when nothing more was kept, so that it may be tried again,
+    /// and [`Timeout`](crate::ErrorKind::Timeout) when that is not known; otherwise those of [`append`](Self::append).
+    fn append_all(&self, turns: &[NewTurn]) -> impl Future<Output = (usize, Result<(), Error>)> + Send {
+        async move {
+            for (kept, NewTurn { scope, session, turn }) in turns.iter().enumerate() {
+                if let Err(error) = self.append(scope, *session, turn.clone()).await {
+                    return (kept, Err(error));
+                }
+            }
+            (turns.len(), Ok(()))
+        }
+    }
 }

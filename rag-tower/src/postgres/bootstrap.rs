@@ -2,6 +2,7 @@
 //! roles), and only at start.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::PgConnectOptions;
@@ -63,11 +64,11 @@ pub async fn bootstrap(admin_url: &str, login: &str, password: Option<&str>) -> 
         Err(_) => connect(&options).await?,
     };
     let locked = sqlx::query("SELECT pg_advisory_lock($1)").bind(BOOTSTRAP_LOCK).execute(&mut shared).await;
-    locked.map_err(|error| DatabaseError::Migrate(error.into()))?;
+    locked.map_err(|error| DatabaseError::Migrate(Arc::new(error)))?;
     let made = roles(&mut shared, login, password).await;
     // closing the connection releases the lock
     let _ = shared.close().await;
-    made.map_err(|error| DatabaseError::Migrate(error.into()))?;
+    made.map_err(|error| DatabaseError::Migrate(Arc::new(error)))?;
 
     let mut connection = connect(&options).await?;
     migrate(&mut connection, TRACE).await?;
@@ -92,11 +93,11 @@ pub async fn migrate_traces(url: &str) -> Result<(), DatabaseError> {
 }
 
 fn parse(url: &str) -> Result<PgConnectOptions, DatabaseError> {
-    PgConnectOptions::from_str(url).map_err(|error| DatabaseError::InvalidUrl(error.into()))
+    PgConnectOptions::from_str(url).map_err(|error| DatabaseError::InvalidUrl(Arc::new(error)))
 }
 
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, DatabaseError> {
-    options.connect().await.map_err(|error| DatabaseError::Connect(error.into()))
+    options.connect().await.map_err(|error| DatabaseError::Connect(Arc::new(error)))
 }
 
 async fn migrate(
@@ -111,7 +112,10 @@ async fn migrate(
     migrator.create_schema("rag_tower");
     // the two sets share one table
     migrator.set_ignore_missing(true);
-    migrator.run_direct(None, connection, false).await.map_err(|error| DatabaseError::Migrate(error.into()))
+    migrator
+        .run_direct(None, connection, false)
+        .await
+        .map_err(|error| DatabaseError::Migrate(Arc::new(error)))
 }
 
 /// Makes what is missing of the roles and the login.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -92,7 +93,7 @@ impl DatabaseOptions {
 
     async fn pool(&self) -> Result<PgPool, DatabaseError> {
         let mut options = PgConnectOptions::from_str(&self.url)
-            .map_err(|error| DatabaseError::InvalidUrl(error.into()))?
+            .map_err(|error| DatabaseError::InvalidUrl(Arc::new(error)))?
             .application_name("rag-tower")
             .options([("timezone", "UTC")]);
         if !self.cache_statements {
@@ -105,7 +106,7 @@ impl DatabaseOptions {
             .test_before_acquire(false)
             .connect_with(options)
             .await
-            .map_err(|error| DatabaseError::Connect(error.into()))
+            .map_err(|error| DatabaseError::Connect(Arc::new(error)))
     }
 }
 

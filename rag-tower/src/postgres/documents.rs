@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::counts::{Corpus, Counts, TERMS, Vocabulary};
 use super::database::{Database, Role};
 use super::error::DatabaseError;
+use super::shared_read::SharedReads;
 use super::sql;
 use super::tenant_tx::TenantTx;
 use super::text::clean;
@@ -27,7 +28,12 @@ use crate::tenant::{BranchId, TenantId, TenantScope};
 pub struct PgDocuments {
     database: Database,
     counts: Arc<Counts>,
+    /// Text for asks of one tenant at the same time is read together.
+    texts: Arc<SharedReads<TenantId, Arc<[Uuid]>, Result<Arc<Texts>, DatabaseError>>>,
 }
+
+/// Passages by chunk, of one tenant.
+type Texts = HashMap<ChunkId, Passage>;
 
 /// What the vector index does not have yet.
 #[derive(Clone, Debug)]
@@ -44,7 +50,11 @@ impl PgDocuments {
     /// Keeps documents in this database.
     #[must_use]
     pub fn new(database: &Database) -> Self {
-        Self { database: database.clone(), counts: Arc::new(Counts::new()) }
+        Self {
+            database: database.clone(),
+            counts: Arc::new(Counts::new()),
+            texts: Arc::new(SharedReads::new()),
+        }
     }
 
     /// Every tenant that has documents, or had. Ids only: what is in them is read with a scope.
@@ -198,14 +208,26 @@ impl PgDocuments {
         tx.commit().await
     }
 
-    async fn passage_rows(&self, scope: &TenantScope, hits: &[Hit]) -> Result<Vec<PgRow>, DatabaseError> {
+    /// The passages of these chunks, and of those that others of the tenant ask for at the same time.
+    async fn texts(&self, scope: &TenantScope, hits: &[Hit]) -> Result<Arc<Texts>, DatabaseError> {
+        let chunks = hits.iter().map(|hit| hit.chunk.as_uuid()).collect();
+        let read = async |asked: Vec<Arc<[Uuid]>>| {
+            let mut chunks = asked.concat();
+            chunks.sort_unstable();
+            chunks.dedup();
+            self.read_texts(scope, chunks).await.map(Arc::new)
+        };
+        self.texts.read(scope.tenant(), chunks, read).await
+    }
+
+    async fn read_texts(&self, scope: &TenantScope, chunks: Vec<Uuid>) -> Result<Texts, DatabaseError> {
         let mut tx = TenantTx::begin(&self.database, scope).await?;
         let rows = sqlx::query(sql::PASSAGES)
             .bind(scope.tenant().as_uuid())
-            .bind(hits.iter().map(|hit| hit.chunk.as_uuid()).collect::<Vec<_>>())
+            .bind(chunks)
             .fetch_all(tx.connection())
             .await?;
-        Ok(rows)
+        rows.iter().map(|row| Ok(passage(row).map(|passage| (passage.chunk, passage))?)).collect()
     }
 
     /// The tenant's counts: as they are known, or read.
@@ -296,14 +318,9 @@ impl ChunkStore for PgDocuments {
         if hits.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = self.passage_rows(scope, &hits).await.map_err(|error| error.at(Stage::Retrieve))?;
-        let mut passages = HashMap::with_capacity(rows.len());
-        for row in &rows {
-            let passage = passage(row).map_err(|error| DatabaseError::from(error).at(Stage::Retrieve))?;
-            passages.insert(passage.chunk, passage);
-        }
+        let texts = self.texts(scope, &hits).await.map_err(|error| error.at(Stage::Retrieve))?;
         let ranked = (1_u32..).zip(hits).filter_map(|(rank, hit)| {
-            let mut passage = passages.remove(&hit.chunk)?;
+            let mut passage = texts.get(&hit.chunk)?.clone();
             passage.score = hit.score;
             passage.found.insert(Arc::clone(source), Found { rank, score: hit.score });
             Some(passage)

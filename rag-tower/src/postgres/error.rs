@@ -1,28 +1,32 @@
 //! What can go wrong with the database, each with what to do about it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::audit::Finding;
-use crate::error::{BoxError, Error, ErrorKind, Stage};
+use crate::error::{Error, ErrorKind, Stage};
+
+/// What the driver said. Shared, since one read may serve many.
+pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Why the database did not do what was asked.
 ///
 /// `Display` never shows a connection string or a value of a row.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum DatabaseError {
     /// The connection string is not one.
-    InvalidUrl(BoxError),
+    InvalidUrl(Cause),
     /// The server could not be reached or refused the login.
-    Connect(BoxError),
+    Connect(Cause),
     /// Isolation would not hold with this login and schema: the findings say why, and the SQL that mends each.
     Refused(Vec<Finding>),
     /// A migration could not be applied.
-    Migrate(BoxError),
+    Migrate(Cause),
     /// A statement failed.
-    Query(BoxError),
+    Query(Cause),
     /// The connection was lost, or none was free in time.
-    Unavailable(BoxError),
+    Unavailable(Cause),
 }
 
 // === impl DatabaseError ===
@@ -68,7 +72,8 @@ impl From<sqlx::Error> for DatabaseError {
             }),
             _ => false,
         };
-        if gone { Self::Unavailable(error.into()) } else { Self::Query(error.into()) }
+        let cause: Cause = Arc::new(error);
+        if gone { Self::Unavailable(cause) } else { Self::Query(cause) }
     }
 }
 

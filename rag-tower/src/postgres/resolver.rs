@@ -1,5 +1,6 @@
 //! What a credential grants: the hash of a key, or the claims of a verified token, in; facts out.
 
+use std::fmt;
 use std::sync::Arc;
 
 use sqlx::{Row, postgres::PgRow};
@@ -8,14 +9,20 @@ use uuid::Uuid;
 
 use super::database::{Database, Role as DbRole};
 use super::error::DatabaseError;
+use super::shared_read::SharedReads;
 use super::sql;
 use crate::error::{Error, Stage};
 use crate::tenant::{ApiKeys, BranchId, Branches, Grant, KeyHash, Role, TenantId, TenantNames};
 
 /// Looks credentials up. Its role sees the one key whose hash is presented, and that key's tenant.
-#[derive(Clone, Debug)]
+///
+/// Requests with the same credential at the same time share a look-up that began after the last of them came, so a
+/// revocation holds from its commit on. Clones share it too.
+#[derive(Clone)]
 pub struct PgResolver {
     database: Database,
+    keys: Arc<SharedReads<[u8; 32], (), Result<Option<KeyFacts>, DatabaseError>>>,
+    tokens: Arc<SharedReads<(TenantId, Arc<str>), (), Result<Option<TokenFacts>, DatabaseError>>>,
 }
 
 /// What is known of an API key.
@@ -52,7 +59,11 @@ impl PgResolver {
     /// Looks credentials up in this database.
     #[must_use]
     pub fn new(database: &Database) -> Self {
-        Self { database: database.clone() }
+        Self {
+            database: database.clone(),
+            keys: Arc::new(SharedReads::new()),
+            tokens: Arc::new(SharedReads::new()),
+        }
     }
 
     /// The key with this SHA-256; none when there is none.
@@ -60,9 +71,7 @@ impl PgResolver {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn key(&self, sha256: &[u8; 32]) -> Result<Option<KeyFacts>, DatabaseError> {
-        let mut tx = self.database.begin(DbRole::Resolver, None).await?;
-        let row = sqlx::query(sql::RESOLVE_KEY).bind(&sha256[..]).fetch_optional(&mut *tx).await?;
-        row.map(|row| key_facts(&row)).transpose()
+        self.keys.read(*sha256, (), |_| self.read_key(sha256)).await
     }
 
     /// The tenant that a verified token names, and whether its `jti` was revoked; none when there is no such tenant.
@@ -70,6 +79,16 @@ impl PgResolver {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn token(&self, tenant: TenantId, jti: &str) -> Result<Option<TokenFacts>, DatabaseError> {
+        self.tokens.read((tenant, jti.into()), (), |_| self.read_token(tenant, jti)).await
+    }
+
+    async fn read_key(&self, sha256: &[u8; 32]) -> Result<Option<KeyFacts>, DatabaseError> {
+        let mut tx = self.database.begin(DbRole::Resolver, None).await?;
+        let row = sqlx::query(sql::RESOLVE_KEY).bind(&sha256[..]).fetch_optional(&mut *tx).await?;
+        row.map(|row| key_facts(&row)).transpose()
+    }
+
+    async fn read_token(&self, tenant: TenantId, jti: &str) -> Result<Option<TokenFacts>, DatabaseError> {
         let mut tx = self.database.begin(DbRole::Resolver, None).await?;
         let row: Option<(String, String, bool)> = sqlx::query_as(sql::RESOLVE_TOKEN)
             .bind(tenant.as_uuid())
@@ -92,6 +111,12 @@ impl PgResolver {
         let id: Option<Uuid> =
             sqlx::query_scalar(sql::RESOLVE_SLUG).bind(super::text::clean(slug)).fetch_one(&mut *tx).await?;
         Ok(id.map(TenantId::new))
+    }
+}
+
+impl fmt::Debug for PgResolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgResolver").field("database", &self.database).finish_non_exhaustive()
     }
 }
 

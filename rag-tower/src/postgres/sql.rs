@@ -131,19 +131,25 @@ statements! {
     TENANT LOAD_SESSION =
         "SELECT tenant_id, entity_memory, rolling_summary, recent_messages_buffer FROM rag_tower.chat_sessions
          WHERE tenant_id = $1 AND id = $2";
-    /// Writes the session as it is after its first turn, or, when there is one, locks it and says what it holds. Another
-    /// tenant's session violates the policy. The end of an answer waits for this commit, but it need not wait for the disk.
-    TENANT OPEN_SESSION =
+    /// Writes sessions as they are after their first turns, or, where there is one, locks it and says what it holds. Another
+    /// tenant's session violates the policy. Ids come sorted, so that two of these cannot wait for each other. The commit
+    /// need not wait for the disk.
+    TENANT OPEN_SESSIONS =
         "INSERT INTO rag_tower.chat_sessions AS s
              (id, tenant_id, subject, entity_memory, rolling_summary, recent_messages_buffer)
-         VALUES ($2, $1, $3, $4, $5, $6)
+         SELECT id, $1, subject, entities::jsonb, summary, turns::jsonb
+         FROM UNNEST($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[]) AS n (id, subject, entities, summary, turns)
          ON CONFLICT (id) DO UPDATE SET updated_at = now()
-         RETURNING xmax = 0 AS new, tenant_id, entity_memory, rolling_summary, recent_messages_buffer,
+         RETURNING id, xmax = 0 AS new, tenant_id,
+             CASE WHEN xmax = 0 THEN '{}' ELSE entity_memory END AS entity_memory,
+             CASE WHEN xmax = 0 THEN '' ELSE rolling_summary END AS rolling_summary,
+             CASE WHEN xmax = 0 THEN '[]' ELSE recent_messages_buffer END AS recent_messages_buffer,
              set_config('synchronous_commit', 'off', true)";
-    TENANT SAVE_SESSION =
-        "UPDATE rag_tower.chat_sessions SET entity_memory = $3, rolling_summary = $4, recent_messages_buffer = $5,
-             updated_at = now()
-         WHERE tenant_id = $1 AND id = $2";
+    TENANT SAVE_SESSIONS =
+        "UPDATE rag_tower.chat_sessions s SET entity_memory = n.entities::jsonb, rolling_summary = n.summary,
+             recent_messages_buffer = n.turns::jsonb, updated_at = now()
+         FROM UNNEST($2::uuid[], $3::text[], $4::text[], $5::text[]) AS n (id, entities, summary, turns)
+         WHERE s.tenant_id = $1 AND s.id = n.id";
 
     TENANT PUT_FEEDBACK =
         "INSERT INTO rag_tower.user_feedback (id, tenant_id, trace_id, subject, rating, comment)

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use rag_tower::memory::Turn;
+use futures_util::future::join_all;
+use rag_tower::memory::{NewTurn, Turn};
 use rag_tower::passage::{ChunkId, DocumentId, Origin};
 use rag_tower::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, MemoryStore, TermStats};
 use rag_tower::postgres::{
@@ -79,6 +80,30 @@ async fn a_conversation_is_remembered_for_its_tenant_alone() {
 }
 
 #[tokio::test]
+async fn turns_of_many_sessions_are_kept_together_or_not_at_all() {
+    let database = TestDatabase::migrated().await;
+    let store = PgMemoryStore::new(&database.database().await);
+    let (a, [one, two, foreign]) = (scope("a"), std::array::from_fn(|_| SessionId::generate()));
+    store.append(&a, one, turn("1")).await.unwrap();
+    store.append(&scope("b"), foreign, turn("canary")).await.unwrap();
+    let new = |session, text| NewTurn { scope: a.clone(), session, turn: turn(text) };
+    let (kept, done) = store.append_all(&[new(one, "2"), new(two, "3"), new(one, "4")]).await;
+    done.unwrap();
+    assert_eq!(kept, 3);
+    let questions = async |scope, session| -> Vec<_> {
+        let history = store.load(&scope, session).await.unwrap().unwrap();
+        history.recent_messages_buffer.iter().map(|turn| turn.question.to_string()).collect()
+    };
+    assert_eq!(questions(scope("a"), one).await, ["1", "2", "4"]);
+    assert_eq!(questions(scope("a"), two).await, ["3"]);
+
+    let (kept, refused) = store.append_all(&[new(one, "5"), new(foreign, "mine now")]).await;
+    assert_eq!((kept, refused.unwrap_err().kind()), (0, ErrorKind::NotFound));
+    assert_eq!(questions(scope("a"), one).await, ["1", "2", "4"]);
+    assert_eq!(questions(scope("b"), foreign).await, ["canary"]);
+}
+
+#[tokio::test]
 async fn old_turns_become_the_summary() {
     let database = TestDatabase::migrated().await;
     let store = PgMemoryStore::new(&database.database().await);
@@ -98,7 +123,7 @@ async fn turns_at_the_same_time_are_all_kept() {
     let store = PgMemoryStore::new(&database.database().await);
     let (session, a) = (SessionId::generate(), scope("a"));
     let appends = (0..4).map(|n| store.append(&a, session, turn(&n.to_string())));
-    for done in futures_util::future::join_all(appends).await {
+    for done in join_all(appends).await {
         done.unwrap();
     }
     let history = store.load(&a, session).await.unwrap().unwrap();
@@ -229,6 +254,71 @@ async fn what_the_index_lacks_is_found_again() {
     store.forget_index(&a).await.unwrap();
     assert_eq!(store.behind(&a, 10).await.unwrap().len(), 1);
     assert_eq!(store.tenants().await.unwrap(), [TenantId::named("a")]);
+}
+
+#[tokio::test]
+async fn text_that_is_read_together_is_one_tenants_own() {
+    let database = TestDatabase::migrated().await;
+    let store = PgDocuments::new(&database.database().await);
+    let fees = document("fees");
+    let pieces = chunks(&fees, &[&[(1, 1)], &[(2, 1)]]);
+    store.put(&scope("a"), &fees, &pieces).await.unwrap();
+    let source = Arc::from("dense");
+    // the other tenant's index claims to have found the same chunks
+    let ask = async |tenant: &'static str, chunk: ChunkId| {
+        store.passages(&scope(tenant), &source, vec![hit(chunk, fees.id, tenant)]).await.unwrap()
+    };
+    let asks = (0..60).map(|n| {
+        let (tenant, chunk) = (["a", "b"][n % 2], pieces[n / 2 % 2].id);
+        let passages = ask(tenant, chunk);
+        async move { (tenant, chunk, passages.await) }
+    });
+    for (tenant, chunk, passages) in join_all(asks).await {
+        let found: Vec<_> = passages.iter().map(|passage| passage.chunk).collect();
+        assert_eq!(found, if tenant == "a" { vec![chunk] } else { vec![] }, "{tenant}");
+    }
+}
+
+#[tokio::test]
+async fn a_look_up_that_many_share_sees_every_revocation_before_it() {
+    let database = TestDatabase::migrated().await;
+    let a = id_of("a");
+    database
+        .run_as_admin(&format!(
+            "INSERT INTO rag_tower.tenants (id, slug, name) VALUES ('{a}', 'acme', 'Acme');
+             INSERT INTO rag_tower.api_keys (id, tenant_id, hash, role) VALUES
+               (gen_random_uuid(), '{a}', sha256('key one'), 'agent'),
+               (gen_random_uuid(), '{a}', sha256('key two'), 'agent')"
+        ))
+        .await;
+    let resolver = PgResolver::new(&database.database().await);
+    let find = async |key: &str| resolver.find(KeyHash::of(key)).await.unwrap().is_some();
+    let before = join_all((0..40).map(|n| find(["key one", "key two", "no key"][n % 3]))).await;
+    let expected: Vec<_> = (0..40).map(|n| n % 3 < 2).collect();
+    assert_eq!(before, expected);
+
+    // while look-ups of the key go on without a pause, none that begins after the revocation finds it
+    let revoked = std::sync::atomic::AtomicBool::new(false);
+    let revoke = async {
+        for _ in 0..5 {
+            find("key one").await;
+        }
+        database
+            .run_as_admin("UPDATE rag_tower.api_keys SET revoked_at = now() WHERE hash = sha256('key one')")
+            .await;
+        revoked.store(true, std::sync::atomic::Ordering::SeqCst);
+    };
+    let ask = async || {
+        loop {
+            let late = revoked.load(std::sync::atomic::Ordering::SeqCst);
+            let found = find("key one").await;
+            assert!(!(late && found), "a revoked key was accepted");
+            if late {
+                return;
+            }
+        }
+    };
+    tokio::join!(revoke, join_all((0..8).map(|_| ask())));
 }
 
 #[tokio::test]
