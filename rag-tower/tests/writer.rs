@@ -218,6 +218,53 @@ async fn the_spool_is_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rows_that_neither_store_nor_disk_take_wait_in_memory() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
+    store.set_away(true);
+    let config = || WriterConfig::default().batch(7).retry(2, SECOND);
+    // No room left for rows, and a folder that is gone: a disk may refuse in more ways than one.
+    let gone = dir.path().join("gone");
+    for (spool, room) in
+        [(Spool::open(dir.path().join("small"), 4_000).unwrap(), true), (spool(&gone), false)]
+    {
+        let (sink, writer) = spawn_writer(store.clone(), config().spool(spool));
+        if !room {
+            fs::remove_dir_all(&gone).unwrap();
+        }
+        let before = store.rows().len();
+        let sent = finish(&sink, 50).await;
+        tokio::time::sleep(60 * SECOND).await;
+        assert_eq!(((sink.stats().spooled > 0), sink.stats().lost, store.rows().len()), (room, 0, before));
+        store.set_away(false);
+        assert_eq!(reached(&store, before + 50).await[before..], sent, "all of them, in order");
+        let stats = writer.shutdown(5 * SECOND).await;
+        assert_eq!((stats.written, stats.lost), (50, 0));
+        store.set_away(true);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_are_held_go_to_disk_when_it_takes_them_again() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
+    store.set_away(true);
+    let path = dir.path().join("spool");
+    let (sink, writer) = spawn_writer(store.clone(), WriterConfig::default().spool(spool(&path)));
+    fs::remove_dir_all(&path).unwrap();
+    let sent = finish(&sink, 3).await;
+    tokio::time::sleep(60 * SECOND).await;
+    assert_eq!((sink.stats().spooled, sink.stats().lost), (0, 0));
+    fs::create_dir(&path).unwrap();
+    while sink.stats().spooled < 3 {
+        tokio::time::sleep(SECOND).await;
+    }
+    assert_eq!(writer.shutdown(5 * SECOND).await.lost, 0);
+    store.set_away(false);
+    let (_sink, writer) = spawn_writer(store.clone(), WriterConfig::default().spool(spool(&path)));
+    assert_eq!(reached(&store, 3).await, sent);
+    assert_eq!(writer.shutdown(5 * SECOND).await.lost, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_is_as_good_as_away() {
     let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
     store.set_hanging(true);

@@ -46,7 +46,10 @@ struct Task<T> {
     stop: watch::Receiver<Option<Instant>>,
     shared: Arc<Shared>,
     spool: Option<Arc<Mutex<Spool>>>,
-    /// When the spool is to be replayed next; none while it is empty.
+    /// Rows that neither the store nor the disk took, younger than those on disk. While there are any, the rest waits in
+    /// the queue, whose places bound what is in memory.
+    held: Vec<TraceRow>,
+    /// When the rows on disk, or those that are held, are to be tried next; none while there are none.
     replay_at: Option<Instant>,
     replay_wait: Duration,
 }
@@ -103,6 +106,9 @@ impl WriterConfig {
     }
 
     /// Keeps rows on disk while the store is away. Default: none; a batch that is given up is lost then.
+    ///
+    /// A disk that is full too takes none: rows then wait in memory, in as many places as the queue has, until the store or
+    /// the disk takes them again or the writer ends.
     pub fn spool(mut self, spool: Spool) -> Self {
         self.spool = Some(spool);
         self
@@ -141,6 +147,7 @@ pub fn spawn_writer<T: TraceStore>(store: T, mut config: WriterConfig) -> (Trace
         replay_at: spool.as_ref().filter(|spool| !spool.is_empty()).map(|_| Instant::now()),
         replay_wait: config.backoff,
         spool: spool.map(|spool| Arc::new(Mutex::new(spool))),
+        held: Vec::new(),
         config,
         rows,
         stop: stopped,
@@ -188,10 +195,13 @@ impl<T: TraceStore> Task<T> {
         // In the usual case nothing is left: the queue has ended. When grace has passed, asks may still hold places.
         self.shared.close();
         self.rows.close();
+        let mut left = std::mem::take(&mut self.held);
+        left.append(&mut batch);
         while let Ok(row) = self.rows.try_recv() {
-            batch.push(row);
+            left.push(row);
         }
-        self.put_aside(batch).await;
+        let left = self.put_aside(left).await;
+        self.lose(left.len());
         self.measure();
     }
 
@@ -205,7 +215,7 @@ impl<T: TraceStore> Task<T> {
             }
             // Not biased: neither may a long replay keep the queue full, nor a busy queue keep rows on disk.
             tokio::select! {
-                received = self.rows.recv_many(batch, room) => {
+                received = self.rows.recv_many(batch, room), if self.held.is_empty() => {
                     if received == 0 {
                         return Next::End;
                     }
@@ -237,7 +247,7 @@ impl<T: TraceStore> Task<T> {
     async fn deliver(&mut self, mut batch: Vec<TraceRow>) {
         // Rows on disk are older: this batch must not overtake them.
         if self.replay_at.is_some() {
-            return self.put_aside(batch).await;
+            return self.keep(batch).await;
         }
         let mut wait = self.config.backoff;
         for attempt in 1.. {
@@ -248,7 +258,7 @@ impl<T: TraceStore> Task<T> {
             }
             wait = (wait * 2).min(MAX_BACKOFF);
         }
-        self.put_aside(batch).await;
+        self.keep(batch).await;
     }
 
     /// One write, bounded in time.
@@ -288,39 +298,63 @@ impl<T: TraceStore> Task<T> {
         }
     }
 
-    /// Puts rows on disk; what has no room there is lost.
-    async fn put_aside(&mut self, batch: Vec<TraceRow>) {
-        if batch.is_empty() {
+    /// Keeps rows for later: on disk, or in memory when the disk does not take them.
+    async fn keep(&mut self, batch: Vec<TraceRow>) {
+        let left = self.put_aside(batch).await;
+        if left.is_empty() {
             return;
         }
+        if self.spool.is_none() {
+            return self.lose(left.len());
+        }
+        tracing::error!(
+            rows = left.len(),
+            "trace rows can neither be written nor put on disk; they wait in memory"
+        );
+        self.held = left;
+        self.replay_later();
+    }
+
+    /// Puts rows on disk, and returns those that it does not take.
+    async fn put_aside(&mut self, mut batch: Vec<TraceRow>) -> Vec<TraceRow> {
+        if batch.is_empty() || self.spool.is_none() {
+            return batch;
+        }
         let total = batch.len();
-        let kept = match self.on_disk(move |spool| spool.append(&batch)).await {
-            None => Ok(0),
-            Some(appended) => appended,
+        let appended = self
+            .on_disk(move |spool| {
+                let kept = spool.append(&batch).unwrap_or_else(|error| {
+                    tracing::error!(%error, "trace rows cannot be put on disk");
+                    0
+                });
+                Ok((kept, batch.split_off(kept)))
+            })
+            .await;
+        let Some(Ok((kept, left))) = appended else {
+            // that thread panicked, and the rows went with it
+            self.lose(total);
+            return Vec::new();
         };
-        let kept = kept.unwrap_or_else(|error| {
-            tracing::error!(%error, "trace rows cannot be put on disk");
-            0
-        });
         if kept > 0 {
             self.shared.spooled(kept);
             self.replay_at.get_or_insert_with(|| Instant::now() + self.replay_wait);
         }
-        if kept < total {
-            tracing::error!(rows = total - kept, "trace rows are lost");
-            self.shared.lost(total - kept);
+        left
+    }
+
+    fn lose(&self, rows: usize) {
+        if rows > 0 {
+            tracing::error!(rows, "trace rows are lost");
+            self.shared.lost(rows);
         }
     }
 
-    /// Writes the oldest rows on disk to the store.
+    /// Writes the oldest rows that wait to the store: those on disk first, then those that are held.
     async fn replay(&mut self) {
         let limit = self.config.batch;
         let mut chunk = match self.on_disk(move |spool| spool.peek(limit)).await {
             Some(Ok(Some(chunk))) => chunk,
-            Some(Ok(None)) | None => {
-                self.replay_at = None;
-                return;
-            }
+            Some(Ok(None)) | None => return self.release().await,
             Some(Err(error)) => {
                 tracing::error!(%error, "the spool cannot be read");
                 return self.replay_later();
@@ -334,12 +368,29 @@ impl<T: TraceStore> Task<T> {
                 let advanced =
                     self.on_disk(move |spool| spool.advance(&chunk).map(|()| spool.is_empty())).await;
                 match advanced {
-                    Some(Ok(true)) => self.replay_at = None,
+                    Some(Ok(true)) if self.held.is_empty() => self.replay_at = None,
                     Some(Err(error)) => tracing::error!(%error, "a file of the spool cannot be removed"),
-                    Some(Ok(false)) | None => {}
+                    Some(Ok(_)) | None => {}
                 }
             }
-            Err(_) => self.replay_later(),
+            Err(_) => {
+                self.replay_later();
+                let held = std::mem::take(&mut self.held);
+                self.held = self.put_aside(held).await;
+            }
+        }
+    }
+
+    /// Writes the rows that are held to the store, or else to the disk. Nothing older waits.
+    async fn release(&mut self) {
+        self.replay_at = None;
+        let mut held = std::mem::take(&mut self.held);
+        match self.write_all(&mut held).await {
+            Ok(()) => self.replay_wait = self.config.backoff,
+            Err(_) => {
+                self.replay_later();
+                self.held = self.put_aside(held).await;
+            }
         }
     }
 
@@ -390,7 +441,7 @@ impl<T: TraceStore> Task<T> {
     }
 
     fn measure(&self) {
-        ::metrics::gauge!("rag_trace_queue_depth").set(self.rows.len() as f64);
+        ::metrics::gauge!("rag_trace_queue_depth").set((self.rows.len() + self.held.len()) as f64);
     }
 }
 
