@@ -163,7 +163,7 @@ async fn an_answer_that_ends_while_postgres_is_away_is_written_when_it_is_back()
     let mut events = server.tenant().events("/query", &json!({"question": QUESTION})).await;
     let start = events.next().await.unwrap();
     while events.next().await.unwrap().name != "delta" {}
-    end_postgres(&data);
+    take_postgres(&data);
     let end = events.all().await.pop().expect("the answer goes on without Postgres");
     assert_eq!(end.name, "end", "{end:?}");
 
@@ -172,16 +172,20 @@ async fn an_answer_that_ends_while_postgres_is_away_is_written_when_it_is_back()
     assert_eq!(refused.status, 503, "{}", refused.text());
 
     let (_, output, keep) = server.stop();
+    give_postgres_back(&data);
     let server = Setup::new(BINARY).on(&data).start();
     let row = server.row(start.data["trace_id"].as_str().unwrap()).await;
     assert_eq!((&row["status"], &row["answer"]), (&json!("SUCCESS"), &json!("Một hai.")), "{row}\n{output}");
     drop((server, keep));
 }
 
-/// Stops the private Postgres behind the server's back.
-fn end_postgres(data: &Path) {
-    let file = find(data, "postmaster.pid").expect("a running private Postgres");
-    let pid = std::fs::read_to_string(file).unwrap().lines().next().unwrap().to_owned();
+/// Stops the private Postgres behind the server's back, and hides its data, so that it cannot be started again until it
+/// is given back.
+fn take_postgres(data: &Path) {
+    let file = data.join("postgres/data/postmaster.pid");
+    let pid = std::fs::read_to_string(file).expect("a running private Postgres");
+    let pid = pid.lines().next().unwrap().to_owned();
+    std::fs::rename(data.join("postgres/data"), data.join("postgres/hidden")).unwrap();
     assert!(Command::new("kill").args(["-QUIT", &pid]).status().unwrap().success());
     let end = std::time::Instant::now() + DEADLINE;
     while Path::new("/proc").join(&pid).exists() && !is_zombie(&pid) {
@@ -194,9 +198,6 @@ fn is_zombie(pid: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z"))
 }
 
-fn find(folder: &Path, name: &str) -> Option<std::path::PathBuf> {
-    std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
-        let path = entry.path();
-        if path.is_dir() { find(&path, name) } else { (entry.file_name() == name).then_some(path) }
-    })
+fn give_postgres_back(data: &Path) {
+    std::fs::rename(data.join("postgres/hidden"), data.join("postgres/data")).unwrap();
 }

@@ -17,11 +17,13 @@
 //! - **The server is killed**: its postmaster lives on. The next start ends it (it is recognised by its working
 //!   directory, not by its pid alone) and starts a new one. A half-made cluster is thrown away: `initdb` works aside
 //!   and the result is moved into place.
+//! - **Postgres ends by itself**, as when its disk is full: it is started again, until it comes up.
 //! - **A second start on the same folder**: refused; the error says which process holds it.
 
 mod binaries;
 mod error;
 mod files;
+mod keeper;
 mod postmaster;
 mod run_as;
 
@@ -37,6 +39,7 @@ use tokio::time::Instant;
 use self::binaries::Binaries;
 pub use self::error::ClusterError;
 use self::files::Layout;
+use self::keeper::Keeper;
 use self::postmaster::Postmaster;
 use self::run_as::RunAs;
 
@@ -60,7 +63,7 @@ pub struct ClusterOptions {
     durable: bool,
 }
 
-/// A running private Postgres.
+/// A running private Postgres. One that ends by itself is started again until it comes up, which the log says.
 ///
 /// Dropping it asks Postgres to stop and waits for nothing; [`stop`](Self::stop) waits.
 pub struct Cluster {
@@ -68,7 +71,7 @@ pub struct Cluster {
     admin_password: String,
     app_password: String,
     /// `None` when another process started the postmaster.
-    child: Option<Child>,
+    keeper: Option<Keeper>,
     /// Keeps the folder for this process; `None` when it is shared.
     _lock: Option<File>,
 }
@@ -117,17 +120,17 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError`] says what was wrong and what to do.
     pub async fn start(options: &ClusterOptions) -> Result<Self, ClusterError> {
-        let prepared = Prepared::new(options).await?;
+        let (prepared, lock) = Prepared::new(options).await?;
         if let Some(left) = Postmaster::find(&prepared.layout.data)? {
             tracing::info!(pid = left.pid(), "ending the Postgres that an earlier process left behind");
             left.stop(STOP_DEADLINE).await?;
         }
-        let (child, lock) = (prepared.spawn(options).await?, prepared.lock);
+        let postmaster = prepared.spawn(options).await?;
         Ok(Self {
-            layout: prepared.layout,
-            admin_password: prepared.admin_password,
-            app_password: prepared.app_password,
-            child: Some(child),
+            layout: prepared.layout.clone(),
+            admin_password: prepared.admin_password.clone(),
+            app_password: prepared.app_password.clone(),
+            keeper: Some(Keeper::of(prepared, options.clone(), postmaster)),
             _lock: Some(lock),
         })
     }
@@ -141,7 +144,7 @@ impl Cluster {
     /// As [`start`](Self::start).
     pub async fn share(options: &ClusterOptions) -> Result<Self, ClusterError> {
         let deadline = Instant::now() + START_DEADLINE;
-        let prepared = loop {
+        let (prepared, _lock) = loop {
             match Prepared::new(options).await {
                 Err(ClusterError::Held { .. }) if Instant::now() < deadline => tokio::time::sleep(POLL).await,
                 other => break other?,
@@ -159,7 +162,7 @@ impl Cluster {
             layout: prepared.layout,
             admin_password: prepared.admin_password,
             app_password: prepared.app_password,
-            child: None,
+            keeper: None,
             _lock: None,
         })
     }
@@ -194,15 +197,13 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError::Stop`] when the process is still there.
     pub async fn stop(mut self) -> Result<(), ClusterError> {
-        let Some(postmaster) = Postmaster::find(&self.layout.data)? else { return Ok(()) };
-        let mut child = self.child.take();
-        let reaped = async {
-            if let Some(child) = &mut child {
-                let _ = child.wait().await;
-            }
-        };
-        let (stopped, ()) = tokio::join!(postmaster.stop(STOP_DEADLINE), reaped);
-        stopped
+        if let Some(keeper) = self.keeper.take() {
+            keeper.end().await;
+        }
+        match Postmaster::find(&self.layout.data)? {
+            Some(postmaster) => postmaster.stop(STOP_DEADLINE).await,
+            None => Ok(()),
+        }
     }
 
     fn url(&self, user: &str, password: &str, database: &str) -> String {
@@ -213,7 +214,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if self.child.is_some()
+        if self.keeper.take().is_some()
             && let Ok(Some(postmaster)) = Postmaster::find(&self.layout.data)
         {
             postmaster.ask_to_stop();
@@ -230,32 +231,35 @@ impl fmt::Debug for Cluster {
     }
 }
 
-/// A folder that is locked, reachable and holds an initialised cluster: all that comes before a postmaster.
+/// A folder that is reachable and holds an initialised cluster: all that comes before a postmaster.
 struct Prepared {
     layout: Layout,
     binaries: Binaries,
     run_as: Option<RunAs>,
     admin_password: String,
     app_password: String,
-    lock: File,
 }
+
+/// A postmaster that is coming up; killed when it is given up, as its own recovery allows.
+struct Starting(Option<Child>);
 
 // === impl Prepared ===
 
 impl Prepared {
-    async fn new(options: &ClusterOptions) -> Result<Self, ClusterError> {
+    /// Comes with the lock of the folder.
+    async fn new(options: &ClusterOptions) -> Result<(Self, File), ClusterError> {
         let folder = options.folder.clone();
-        let (prepared, initialise) = tokio::task::spawn_blocking(move || Self::folder(&folder))
+        let (prepared, lock, initialise) = tokio::task::spawn_blocking(move || Self::folder(&folder))
             .await
             .map_err(ClusterError::internal)??;
         if initialise {
             prepared.initialise().await?;
         }
-        Ok(prepared)
+        Ok((prepared, lock))
     }
 
     /// The blocking half: folders, lock, passwords, binaries. True when there is no cluster yet.
-    fn folder(folder: &Path) -> Result<(Self, bool), ClusterError> {
+    fn folder(folder: &Path) -> Result<(Self, File, bool), ClusterError> {
         let run_as = RunAs::choose()?;
         let layout = Layout::make(folder, run_as.as_ref())?;
         let lock = layout.lock()?;
@@ -263,7 +267,7 @@ impl Prepared {
         let app_password = layout.secret("app.password")?;
         let major = layout.major()?;
         let binaries = Binaries::find(major)?;
-        Ok((Self { layout, binaries, run_as, admin_password, app_password, lock }, major.is_none()))
+        Ok((Self { layout, binaries, run_as, admin_password, app_password }, lock, major.is_none()))
     }
 
     fn command(&self, program: &str) -> Command {
@@ -309,7 +313,7 @@ impl Prepared {
     async fn spawn(&self, options: &ClusterOptions) -> Result<Child, ClusterError> {
         let log = self.layout.log_file()?;
         let errors = log.try_clone().map_err(|source| ClusterError::io(&self.layout.log, source))?;
-        let mut child = self
+        let child = self
             .command("postgres")
             .arg("-D")
             .arg(&self.layout.data)
@@ -322,23 +326,42 @@ impl Prepared {
             .stderr(errors)
             .spawn()
             .map_err(|source| ClusterError::spawn(self.binaries.path("postgres"), source))?;
+        let mut starting = Starting(Some(child));
         let deadline = Instant::now() + START_DEADLINE;
         loop {
-            if let Some(postmaster) = Postmaster::find(&self.layout.data)?
-                && Some(postmaster.pid()) == child.id()
-                && postmaster.is_ready()
-            {
+            if let Some(child) = starting.ready(&self.layout.data)? {
                 return Ok(child);
             }
-            let ended = child.try_wait().map_err(|source| ClusterError::io(&self.layout.data, source))?;
-            if ended.is_some() || Instant::now() > deadline {
-                let _ = child.start_kill();
+            if starting.ended() || Instant::now() > deadline {
                 return Err(ClusterError::Start {
                     log: self.layout.log.clone(),
                     said: self.layout.log_tail(),
                 });
             }
             tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+// === impl Starting ===
+
+impl Starting {
+    /// The postmaster, once it accepts connections.
+    fn ready(&mut self, data: &Path) -> Result<Option<Child>, ClusterError> {
+        let running = Postmaster::find(data)?.filter(Postmaster::is_ready);
+        let ours = running.is_some_and(|running| Some(running.pid()) == self.0.as_ref().and_then(Child::id));
+        Ok(if ours { self.0.take() } else { None })
+    }
+
+    fn ended(&mut self) -> bool {
+        self.0.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.start_kill();
         }
     }
 }

@@ -75,7 +75,7 @@ async fn an_orphan_is_ended_and_nothing_is_lost() {
     make_table(&cluster).await;
     let orphan = cluster.pid().unwrap();
     // what the death of the server leaves: a postmaster without a parent, and no lock
-    drop(cluster.child.take());
+    drop(cluster.keeper.take());
     drop(cluster);
 
     let cluster = Cluster::start(&options).await.unwrap();
@@ -84,20 +84,43 @@ async fn an_orphan_is_ended_and_nothing_is_lost() {
     cluster.stop().await.unwrap();
 }
 
+/// Kills the postmaster, as the system does for want of memory.
+fn kill_postgres(cluster: &Cluster) -> u32 {
+    let pid = cluster.pid().unwrap();
+    kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
+    pid
+}
+
 #[tokio::test]
 async fn starts_after_postgres_itself_was_killed() {
     let folder = folder();
     let options = ClusterOptions::new(folder.path());
     let mut cluster = Cluster::start(&options).await.unwrap();
     make_table(&cluster).await;
-    let pid = i32::try_from(cluster.pid().unwrap()).unwrap();
-    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
-    cluster.child.take().unwrap().wait().await.unwrap();
+    cluster.keeper.take().unwrap().end().await;
+    kill_postgres(&cluster);
     drop(cluster);
 
     let cluster = Cluster::start(&options).await.unwrap();
     assert_eq!(ask(&cluster, "SELECT v FROM kept").await, "yes");
     cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_postgres_that_was_killed_is_started_again() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let cluster = Cluster::start(&ClusterOptions::new(folder.path())).await.unwrap();
+    make_table(&cluster).await;
+    let deadline = Instant::now() + START_DEADLINE;
+    let killed = kill_postgres(&cluster);
+    while Postmaster::find(&data).unwrap().is_none_or(|now| now.pid() == killed || !now.is_ready()) {
+        assert!(Instant::now() < deadline, "not started again");
+        tokio::time::sleep(POLL).await;
+    }
+    assert_eq!(ask(&cluster, "SELECT v FROM kept").await, "yes");
+    cluster.stop().await.unwrap();
+    assert!(postmaster_is_gone(&folder));
 }
 
 #[tokio::test]
