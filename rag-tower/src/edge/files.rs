@@ -62,6 +62,34 @@ impl Directory {
         self.path.join("shard")
     }
 
+    /// Refuses when the disk has less room than this, in bytes. A disk that does not say how much it has is trusted.
+    pub(super) fn has_room(&self, bytes: u64) -> Result<(), Error> {
+        match fs4::available_space(&self.path) {
+            Ok(room) if room < bytes => Err(Error::new(ErrorKind::StoreUnavailable, Stage::Ingest).with_message(format!(
+                "the disk of the vector index is full: {} MB are free and {} are needed to write to it; free some and try \
+                 again",
+                room >> 20,
+                bytes >> 20
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The size of the engine's files.
+    pub(super) fn bytes(&self) -> u64 {
+        let (mut open, mut bytes) = (vec![self.shard()], 0);
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                match entry.metadata() {
+                    Ok(meta) if meta.is_dir() => open.push(entry.path()),
+                    Ok(meta) => bytes += meta.len(),
+                    Err(_) => {}
+                }
+            }
+        }
+        bytes
+    }
+
     /// Compares what wrote the index with `marker`, and empties the directory where they differ. An index for vectors of
     /// another length is refused instead, unless it may be `emptied`.
     pub(super) fn prepare(&self, marker: &str, emptied: bool) -> Result<Opened, Error> {
@@ -188,6 +216,20 @@ mod tests {
         assert_eq!(directory.prepare("two", false).unwrap(), Opened::Rebuilt);
         assert!(!wal.exists());
         assert_eq!(directory.prepare("two", true).unwrap(), Opened::Rebuilt);
+    }
+
+    #[test]
+    fn a_disk_without_room_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::lock(dir.path()).unwrap();
+        assert!(directory.has_room(1).is_ok());
+        let refused = directory.has_room(u64::MAX).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::StoreUnavailable);
+        assert!(refused.to_string().contains("is full"), "{refused}");
+        fs::create_dir_all(directory.shard().join("segments")).unwrap();
+        fs::write(directory.shard().join("segments/one"), [0; 10]).unwrap();
+        fs::write(directory.shard().join("two"), [0; 5]).unwrap();
+        assert_eq!(directory.bytes(), 15);
     }
 
     #[test]

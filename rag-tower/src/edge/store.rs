@@ -31,6 +31,8 @@ use crate::tenant::TenantScope;
 ///   searches run on meanwhile.
 /// - **Accuracy:** a search is exact for a tenant of up to 20,000 points; above, it walks the graph with a width of
 ///   256. Searches by words are always exact.
+/// - **Room:** a write is refused when the disk has less than 256 MB left. The engine writes through memory maps, and a
+///   page that a full disk cannot hold would end the process.
 /// - **Closing:** [`close`](Self::close) lets go of the directory. Dropping the last clone does too, after a short
 ///   blocking flush.
 /// - **Cancellation:** dropping a future leaves work that has begun to end by itself.
@@ -59,6 +61,8 @@ struct Inner {
     written: AtomicUsize,
 }
 
+/// Room that the disk must have before a write, in bytes: more than one document and the engine's next files take.
+const ROOM: u64 = 256 * 1024 * 1024;
 /// Points of one tenant up to which a search compares all of them.
 const EXACT_UP_TO: usize = 20_000;
 /// Written points after which the index is optimised.
@@ -166,7 +170,8 @@ impl EdgeStore {
         let (permit, inner) = (permit(&self.inner.writer).await?, Arc::clone(&self.inner));
         blocking(
             move || {
-                let done = job(&inner).map(|()| inner.shard.flush()).and_then(|()| inner.upkeep());
+                let write = || job(&inner).map(|()| inner.shard.flush()).and_then(|()| inner.upkeep());
+                let done = inner.directory.has_room(ROOM).and_then(|()| write());
                 drop(permit);
                 done
             },
@@ -270,7 +275,10 @@ impl Inner {
         let failed = || convert::failed(Stage::Ingest);
         let shard = match loaded {
             Some(shard) => shard,
-            None => EdgeShard::new(&directory.shard(), config).map_err(failed())?,
+            None => {
+                directory.has_room(ROOM)?;
+                EdgeShard::new(&directory.shard(), config).map_err(failed())?
+            }
         };
         for key in [TENANT, BRANCH, DOCUMENT] {
             if !shard.info().payload_schema.keys().any(|had| had.to_string() == key) {
@@ -348,6 +356,11 @@ impl Inner {
             return Ok(());
         }
         self.written.store(0, Ordering::Relaxed);
+        // it writes all points anew beside the old ones
+        if let Err(error) = self.directory.has_room(ROOM + self.directory.bytes()) {
+            tracing::warn!(%error, "the vector index is not optimised");
+            return Ok(());
+        }
         let began = std::time::Instant::now();
         self.shard.optimize().map_err(convert::failed(Stage::Ingest))?;
         self.shard.flush();
