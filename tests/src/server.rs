@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -24,6 +24,7 @@ pub const PASSWORD: &str = "test-owner-password-0123456789";
 /// The first start makes a database cluster and ingests two tenants, unoptimised and beside other tests.
 const START: Duration = Duration::from_secs(180);
 const STOP: Duration = Duration::from_secs(60);
+const CANNOT_MOUNT: &str = "cannot-mount-a-disk";
 
 /// How to start a server.
 pub struct Setup {
@@ -31,6 +32,8 @@ pub struct Setup {
     data: PathBuf,
     keep: Option<TempDir>,
     env: Vec<(String, String)>,
+    /// Options of a file system in memory for the data directory.
+    disk: Option<String>,
 }
 
 /// A running server; killed when dropped.
@@ -67,7 +70,7 @@ impl Setup {
         // The database of a server that runs as root belongs to another user, who has to pass through here.
         std::fs::set_permissions(keep.path(), PermissionsExt::from_mode(0o755)).expect("permissions");
         let data = keep.path().join("data");
-        let setup = Self { binary: binary.into(), data, keep: Some(keep), env: Vec::new() };
+        let setup = Self { binary: binary.into(), data, keep: Some(keep), env: Vec::new(), disk: None };
         setup
             .env("RAG_TOWER_ADDR", "127.0.0.1:0")
             .env("RAG_TOWER_METRICS_ADDR", "127.0.0.1:0")
@@ -84,6 +87,16 @@ impl Setup {
         self
     }
 
+    /// The same with the data directory on a disk of its own, such as `size=64m`, which goes with the process.
+    ///
+    /// This takes the right to mount inside a namespace: of root, or of users where the system lets them. A machine that
+    /// allows neither cannot show what a full disk does, and [`assert_mounted`] says so.
+    #[must_use]
+    pub fn on_disk(mut self, options: &str) -> Self {
+        self.disk = Some(options.to_owned());
+        self
+    }
+
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -94,7 +107,10 @@ impl Setup {
     /// A command of this binary with this setup's environment and no other.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = match &self.disk {
+            Some(options) => self.on_own_disk(options),
+            None => Command::new(&self.binary),
+        };
         command.args(arguments).env_clear().stdin(Stdio::null()).current_dir(std::env::temp_dir());
         for name in ["PATH", "HOME", "USER", "LANG", "TMPDIR"] {
             if let Some(value) = std::env::var_os(name) {
@@ -103,6 +119,29 @@ impl Setup {
         }
         command.env("RAG_TOWER_DATA", &self.data);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// The binary in a namespace of its own, where a file system in memory is mounted over the parent of the data
+    /// directory. A user is made root to mount it and becomes itself again, since Postgres refuses to run as root.
+    fn on_own_disk(&self, options: &str) -> Command {
+        let me = std::fs::metadata("/proc/self").expect("/proc");
+        let (user, group) = (me.uid().to_string(), me.gid().to_string());
+        let (namespace, back): (&[&str], &[&str]) = if me.uid() == 0 {
+            (&["--mount"], &["exec"])
+        } else {
+            (
+                &["--mount", "--user", "--map-root-user"],
+                &["exec", "unshare", "--user", "--map-user", &user, "--map-group", &group],
+            )
+        };
+        let script = format!(
+            "mount -t tmpfs -o \"$1\" tmpfs \"$2\" || {{ echo {CANNOT_MOUNT}; exit 1; }}; shift 2; {} \"$@\"",
+            back.join(" ")
+        );
+        let mut command = Command::new("unshare");
+        command.args(namespace).args(["sh", "-c", &script, "sh", options]);
+        command.arg(self.data.parent().expect("a data directory in another")).arg(&self.binary);
         command
     }
 
@@ -158,7 +197,10 @@ impl Setup {
     /// Starts it and waits until it says where to go.
     #[must_use]
     pub fn start(self) -> Server {
-        self.try_start().unwrap_or_else(|failed| panic!("{}:\n{}", failed.status, failed.output))
+        self.try_start().unwrap_or_else(|failed| {
+            assert_mounted(&failed.output);
+            panic!("{}:\n{}", failed.status, failed.output)
+        })
     }
 }
 
@@ -203,6 +245,18 @@ impl Server {
     /// What its metrics listener says.
     pub async fn scrape(&self) -> String {
         Client::new(self.metrics).get("/metrics").await.text()
+    }
+
+    /// Its data directory as it sees it itself: on the disk of [`Setup::on_disk`] too.
+    #[must_use]
+    pub fn own_data(&self) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.pid()));
+        root.join(self.data.strip_prefix("/").expect("an absolute path"))
+    }
+
+    /// True while its process runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|ended| ended.is_none())
     }
 
     /// Its process id.
@@ -255,6 +309,15 @@ impl Drop for Server {
             let _ = self.child.wait();
         }
     }
+}
+
+/// Fails where a server could not be given a disk of its own: then nothing of what happens on it was tested.
+///
+/// # Panics
+/// When what it `said` is that.
+pub fn assert_mounted(said: &str) {
+    let mounted = !said.contains("unshare:") && !said.contains(CANNOT_MOUNT);
+    assert!(mounted, "NOT TESTED: this machine lets nobody mount a disk in a namespace:\n{said}");
 }
 
 /// The address of the first URL that has this path.

@@ -91,45 +91,6 @@ fn a_data_directory_that_cannot_be_written_is_named() {
     assert!(failed.output.contains("RAG_TOWER_DATA"), "{}", failed.output);
 }
 
-/// Runs the server with its data directory on a disk of its own, which goes with the process.
-///
-/// This takes the right to mount inside a namespace: of root, or of users where the system lets them. A machine that
-/// allows neither cannot show what is tested here, and says so.
-fn on_a_disk(options: &str) -> (bool, String) {
-    let place = tempfile::tempdir().unwrap();
-    let setup = Setup::new(BINARY).on(&place.path().join("data"));
-    let server = setup.command(&[]);
-    let root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0;
-    let mut command = Command::new("unshare");
-    command.arg("--mount");
-    if !root {
-        command.args(["--user", "--map-root-user"]);
-    }
-    let script =
-        "mount -t tmpfs -o \"$1\" tmpfs \"$2\" || { echo cannot mount; exit 99; }; shift 2; exec \"$@\"";
-    command.args(["sh", "-c", script, "sh", options]).arg(place.path());
-    command.arg(server.get_program()).env_clear();
-    command.envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let output = command.output().expect("unshare, of util-linux");
-    let said =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    let mounted = !said.contains("unshare:") && output.status.code() != Some(99);
-    assert!(mounted, "NOT TESTED: this machine lets nobody mount a disk in a namespace:\n{said}");
-    (output.status.success(), said)
-}
-
-#[test]
-fn a_read_only_disk_is_named_with_the_mend() {
-    let (up, said) = on_a_disk("ro,size=1m");
-    assert!(!up && said.contains("read-only") && said.contains("RAG_TOWER_DATA"), "{said}");
-}
-
-#[test]
-fn a_full_disk_is_named_with_the_mend() {
-    let (up, said) = on_a_disk("size=16k");
-    assert!(!up && said.contains("Free some space") && said.contains("RAG_TOWER_DATA"), "{said}");
-}
-
 #[test]
 fn secrets_that_are_short_or_shipped_are_refused() {
     for (name, value) in
