@@ -1,37 +1,17 @@
 //! A question that names courses in, their figures side by side out.
 
-use std::fmt;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-
-use futures_util::future::BoxFuture;
-use rag_tower::{Answer, Ask, Error, Scoped};
+use rag_tower::{Answer, Ask, Error};
 use serde::Serialize;
-use tower_service::Service;
 
 use super::matter::Matter;
 use super::reply::{ask_back, cited, name, no_courses, note};
 use super::text::Language;
-use crate::tenant_data::{Course, TenantBook, TenantData};
+use crate::tenant_data::{Course, TenantData};
 
 /// The name of the tool.
 const TOOL: &str = "comparison";
 /// More courses than this make no readable table; the first ones are compared.
 const MAX_COLUMNS: usize = 6;
-
-/// A question that names two or more courses in, a table of their figures side by side out.
-///
-/// Fee, lessons, hours, weeks, class size and fee per hour (rounded to the nearest dong), from the tenant's own courses, as
-/// a Markdown table in the question's language; the numbers are in `tool_metadata` under `courses`. With fewer than two
-/// courses, or with one that is unclear, it lists those that may be meant and asks.
-///
-/// - **Order:** a tool of a [`RouteLayer`](rag_tower::route::RouteLayer), inside memory, which lets it ask back.
-/// - **Readiness:** always.
-/// - **Cancellation:** dropping the future drops the book's; nothing else waits.
-/// - **Panics:** never.
-pub struct Comparison<B> {
-    book: Arc<B>,
-}
 
 /// One column. Amounts are dong.
 #[derive(Serialize)]
@@ -49,43 +29,15 @@ struct Column<'a> {
     level: &'a str,
 }
 
-// === impl Comparison ===
-
-impl<B: TenantBook> Comparison<B> {
-    /// A comparison over the tenants' data.
-    pub fn new(book: Arc<B>) -> Self {
-        Self { book }
-    }
-}
-
-impl<B> Clone for Comparison<B> {
-    fn clone(&self) -> Self {
-        Self { book: Arc::clone(&self.book) }
-    }
-}
-
-impl<B> fmt::Debug for Comparison<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Comparison").finish_non_exhaustive()
-    }
-}
-
-impl<B: TenantBook> Service<Ask> for Comparison<B> {
-    type Response = Answer;
-    type Error = Error;
-    type Future = BoxFuture<'static, Result<Answer, Error>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, ask: Ask) -> Self::Future {
-        let book = Arc::clone(&self.book);
-        Box::pin(async move { answer(&*book.data(ask.scope()).await?, &ask) })
-    }
-}
-
-fn answer(data: &TenantData, ask: &Ask) -> Result<Answer, Error> {
+/// A question that names two or more courses in, a table of their figures side by side out.
+///
+/// Fee, lessons, hours, weeks, class size and fee per hour (rounded to the nearest dong), from the tenant's own courses, as
+/// a Markdown table in the question's language; the numbers are in `tool_metadata` under `courses`. With fewer than two
+/// courses, or with one that is unclear, it lists those that may be meant and asks.
+///
+/// # Errors
+/// None but for a fact that cannot be written as JSON, which is a fault of ours.
+pub fn comparison(data: &TenantData, ask: &Ask) -> Result<Answer, Error> {
     let language = Language::of(ask.question().as_str(), ask.history().map(|history| &**history));
     if data.courses.is_empty() {
         return Ok(no_courses(ask, language));
@@ -161,14 +113,17 @@ impl<'a> Column<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use rag_tower::BoxAskService;
     use serde_json::json;
 
+    use super::super::service::ToolService;
     use super::super::testing::{Told, book, conversation, tell};
     use super::*;
 
     async fn ask(tenant: &str, question: &str) -> Told {
-        tell(Comparison::new(Arc::new(book())), tenant, None, question).await
+        tell(ToolService::new(Arc::new(book()), comparison), tenant, None, question).await
     }
 
     #[tokio::test]
@@ -226,7 +181,7 @@ mod tests {
 
     #[tokio::test]
     async fn fewer_than_two_courses_are_asked_for_and_the_next_turn_completes() {
-        let tool = BoxAskService::new(Comparison::new(Arc::new(book())));
+        let tool = BoxAskService::new(ToolService::new(Arc::new(book()), comparison));
         let chat = conversation(vec![(TOOL, tool)]);
         let first = tell(chat.clone(), "a", None, "So sánh IELTS 6.5 với khoá khác").await;
         assert!(first.text.starts_with("Bạn muốn so sánh IELTS 6.5 với khoá nào?"), "{}", first.text);

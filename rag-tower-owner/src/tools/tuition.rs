@@ -1,19 +1,13 @@
 //! A question about fees in, the fee with its discounts and instalments out.
 
-use std::fmt;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-
-use futures_util::future::BoxFuture;
-use rag_tower::{Answer, Ask, Error, Scoped};
-use tower_service::Service;
+use rag_tower::{Answer, Ask, Error};
 
 use super::matter::Matter;
 use super::quote::{Payment, Quote, Reason, quote};
 use super::reply::{ask_back, cited, name, no_courses, note};
 use super::text::Language;
 use super::wishes::wishes;
-use crate::tenant_data::{Course, TenantBook, TenantData};
+use crate::tenant_data::{Course, TenantData};
 
 /// The name of the tool.
 const TOOL: &str = "tuition_calculator";
@@ -29,51 +23,9 @@ const TOOL: &str = "tuition_calculator";
 /// Percentages are taken from the list fee and added, within the tenant's limits; amounts are rounded down to whole
 /// dong; the last instalment is what remains of the total.
 ///
-/// - **Order:** a tool of a [`RouteLayer`](rag_tower::route::RouteLayer), inside memory, which lets it ask back.
-/// - **Readiness:** always.
-/// - **Cancellation:** dropping the future drops the book's; nothing else waits.
-/// - **Panics:** never.
-pub struct TuitionCalculator<B> {
-    book: Arc<B>,
-}
-
-// === impl TuitionCalculator ===
-
-impl<B: TenantBook> TuitionCalculator<B> {
-    /// A calculator over the tenants' data.
-    pub fn new(book: Arc<B>) -> Self {
-        Self { book }
-    }
-}
-
-impl<B> Clone for TuitionCalculator<B> {
-    fn clone(&self) -> Self {
-        Self { book: Arc::clone(&self.book) }
-    }
-}
-
-impl<B> fmt::Debug for TuitionCalculator<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TuitionCalculator").finish_non_exhaustive()
-    }
-}
-
-impl<B: TenantBook> Service<Ask> for TuitionCalculator<B> {
-    type Response = Answer;
-    type Error = Error;
-    type Future = BoxFuture<'static, Result<Answer, Error>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, ask: Ask) -> Self::Future {
-        let book = Arc::clone(&self.book);
-        Box::pin(async move { answer(&*book.data(ask.scope()).await?, &ask) })
-    }
-}
-
-fn answer(data: &TenantData, ask: &Ask) -> Result<Answer, Error> {
+/// # Errors
+/// None but for a fact that cannot be written as JSON, which is a fault of ours.
+pub fn tuition_calculator(data: &TenantData, ask: &Ask) -> Result<Answer, Error> {
     let language = Language::of(ask.question().as_str(), ask.history().map(|history| &**history));
     if data.courses.is_empty() {
         return Ok(no_courses(ask, language));
@@ -214,14 +166,22 @@ fn reason(reason: Reason, min_learners: u32, language: Language) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use rag_tower::{AbstainReason, BoxAskService, Finish};
     use serde_json::json;
 
+    use super::super::service::ToolService;
     use super::super::testing::{Told, book, conversation, tell};
     use super::*;
+    use crate::tenant_data::InMemoryBook;
+
+    fn calculator() -> ToolService<InMemoryBook> {
+        ToolService::new(Arc::new(book()), tuition_calculator)
+    }
 
     async fn ask(question: &str) -> Told {
-        tell(TuitionCalculator::new(Arc::new(book())), "a", None, question).await
+        tell(calculator(), "a", None, question).await
     }
 
     #[tokio::test]
@@ -293,11 +253,10 @@ mod tests {
 
     #[tokio::test]
     async fn another_tenants_fees_are_never_used() {
-        let told = tell(TuitionCalculator::new(Arc::new(book())), "b", None, "How much is IELTS 6.5?").await;
+        let told = tell(calculator(), "b", None, "How much is IELTS 6.5?").await;
         assert_eq!(told.metadata["total_vnd"], 1_000_000);
         for tenant in ["docs", "nobody"] {
-            let told =
-                tell(TuitionCalculator::new(Arc::new(book())), tenant, None, "How much is IELTS 6.5?").await;
+            let told = tell(calculator(), tenant, None, "How much is IELTS 6.5?").await;
             assert_eq!(told.finish, Finish::Abstained(AbstainReason::NoDocuments));
             assert!(told.metadata.is_empty() && told.sources.is_empty() && !told.text.contains("500"));
         }
@@ -305,7 +264,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_or_unclear_course_is_asked_for_and_the_next_turn_completes() {
-        let tool = BoxAskService::new(TuitionCalculator::new(Arc::new(book())));
+        let tool = BoxAskService::new(calculator());
         let chat = conversation(vec![(TOOL, tool)]);
         let first = tell(chat.clone(), "a", None, "Học phí IELTS đăng ký sớm là bao nhiêu?").await;
         assert_eq!(first.route.as_deref(), Some(TOOL));
@@ -328,7 +287,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_changes_the_subject_is_held_for_one_turn_only() {
-        let tool = BoxAskService::new(TuitionCalculator::new(Arc::new(book())));
+        let tool = BoxAskService::new(calculator());
         let chat = conversation(vec![(TOOL, tool)]);
         let first = tell(chat.clone(), "a", None, "How much does it cost?").await;
         assert_eq!(first.metadata["candidates"].as_array().unwrap().len(), 12);
