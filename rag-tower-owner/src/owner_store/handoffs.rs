@@ -1,7 +1,7 @@
 //! Tickets, as the owner sees them.
 
 use rag_tower::masking;
-use rag_tower::postgres::{DatabaseError, OwnerTx};
+use rag_tower::postgres::DatabaseError;
 use rag_tower::tenant::TenantId;
 use serde::Serialize;
 use sqlx::FromRow;
@@ -9,20 +9,19 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::OwnerStore;
-use super::page::{Cursor, List, Page};
+use super::page::{Cursor, List, Listing, Page, Statement};
 use crate::auth::OwnerScope;
 
-const LIST: &str = "SELECT h.id, h.ts, h.tenant_id, t.slug AS tenant, h.branch_id, h.trace_id, h.user_id, h.phone, h.message,
-        h.reason, h.status
-    FROM rag_tower.handoff_tickets h LEFT JOIN rag_tower.tenants t ON t.id = h.tenant_id
-    WHERE ($1::uuid IS NULL OR h.tenant_id = $1) AND ($2::timestamptz IS NULL OR h.ts >= $2)
-      AND ($3::timestamptz IS NULL OR h.ts < $3) AND ($4::text IS NULL OR h.status = $4)
-      AND ($5::timestamptz IS NULL OR (h.ts, h.id) < ($5, $6))
-    ORDER BY h.ts DESC, h.id DESC LIMIT $7 OFFSET $8";
-
-const COUNT: &str = "SELECT count(*) FROM rag_tower.handoff_tickets h
-    WHERE ($1::uuid IS NULL OR h.tenant_id = $1) AND ($2::timestamptz IS NULL OR h.ts >= $2)
-      AND ($3::timestamptz IS NULL OR h.ts < $3) AND ($4::text IS NULL OR h.status = $4)";
+/// The order of the parameters is that of [`HandoffFilter`].
+const HANDOFFS: Listing = Listing {
+    columns: "r.id, r.ts, r.tenant_id, t.slug AS tenant, r.branch_id, r.trace_id, r.user_id, r.phone, r.message, r.reason,
+        r.status",
+    table: "rag_tower.handoff_tickets",
+    id: "id",
+    filter: "($1::uuid IS NULL OR r.tenant_id = $1) AND ($2::timestamptz IS NULL OR r.ts >= $2)
+        AND ($3::timestamptz IS NULL OR r.ts < $3) AND ($4::text IS NULL OR r.status = $4)",
+    parameters: 4,
+};
 
 /// Which tickets.
 #[derive(Clone, Debug, Default)]
@@ -73,41 +72,22 @@ impl OwnerStore {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn handoffs(
+    pub async fn handoffs<'q>(
         &self,
         _: &OwnerScope,
-        filter: &HandoffFilter,
+        filter: &'q HandoffFilter,
         page: &Page,
     ) -> Result<List<HandoffLine>, DatabaseError> {
-        let mut tx = OwnerTx::begin(&self.database).await?;
-        let tenant = filter.tenant.map(|tenant| tenant.as_uuid());
-        let mut lines: Vec<HandoffLine> = sqlx::query_as(LIST)
-            .bind(tenant)
-            .bind(filter.since)
-            .bind(filter.until)
-            .bind(&filter.status)
-            .bind(page.after.map(|after| after.ts))
-            .bind(page.after.map(|after| after.id))
-            .bind(page.fetch())
-            .bind(page.skip())
-            .fetch_all(tx.connection())
-            .await?;
-        let total = match page.after {
-            Some(_) => None,
-            None => {
-                let count = sqlx::query_scalar(COUNT)
-                    .bind(tenant)
-                    .bind(filter.since)
-                    .bind(filter.until)
-                    .bind(&filter.status);
-                Some(count.fetch_one(tx.connection()).await?)
-            }
+        let bind = |statement: Statement<'q>| {
+            let tenant = filter.tenant.map(|tenant| tenant.as_uuid());
+            statement.bind(tenant).bind(filter.since).bind(filter.until).bind(&filter.status)
         };
-        tx.commit().await?;
-        for line in &mut lines {
+        let at = |line: &HandoffLine| Cursor { ts: line.ts, id: line.id };
+        let mut list = self.page(&HANDOFFS, page, bind, at).await?;
+        for line in &mut list.items {
             line.phone = line.phone.as_deref().map(masking::phone);
             line.message = masking::text(&line.message).into_owned();
         }
-        Ok(page.list(lines, total, |line| Cursor { ts: line.ts, id: line.id }))
+        Ok(list)
     }
 }

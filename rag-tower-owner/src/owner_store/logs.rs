@@ -11,25 +11,21 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::OwnerStore;
-use super::page::{Cursor, List, Page};
+use super::page::{Cursor, List, Listing, Page, Statement};
 use crate::auth::OwnerScope;
 
-/// The rows that a filter leaves, newest first. The order of the parameters is that of [`LogFilter`].
-const LIST: &str = "SELECT r.trace_id, r.ts, r.tenant_id, t.slug AS tenant, r.channel, r.route, r.status, r.latency_ms,
-        jsonb_array_length(r.sources) AS sources_count, left(r.question, 160) AS question_preview, r.reason, r.error_kind
-    FROM rag_tower.request_traces r LEFT JOIN rag_tower.tenants t ON t.id = r.tenant_id
-    WHERE ($1::uuid IS NULL OR r.tenant_id = $1) AND ($2::timestamptz IS NULL OR r.ts >= $2)
-      AND ($3::timestamptz IS NULL OR r.ts < $3) AND ($4::text IS NULL OR r.route = $4)
-      AND ($5::text IS NULL OR r.status = $5)
-      AND ($6::text IS NULL OR strpos(lower(r.question), lower($6)) > 0 OR strpos(lower(r.answer), lower($6)) > 0)
-      AND ($7::timestamptz IS NULL OR (r.ts, r.trace_id) < ($7, $8))
-    ORDER BY r.ts DESC, r.trace_id DESC LIMIT $9 OFFSET $10";
-
-const COUNT: &str = "SELECT count(*) FROM rag_tower.request_traces r
-    WHERE ($1::uuid IS NULL OR r.tenant_id = $1) AND ($2::timestamptz IS NULL OR r.ts >= $2)
-      AND ($3::timestamptz IS NULL OR r.ts < $3) AND ($4::text IS NULL OR r.route = $4)
-      AND ($5::text IS NULL OR r.status = $5)
-      AND ($6::text IS NULL OR strpos(lower(r.question), lower($6)) > 0 OR strpos(lower(r.answer), lower($6)) > 0)";
+/// The order of the parameters is that of [`LogFilter`].
+const LOGS: Listing = Listing {
+    columns: "r.trace_id, r.ts, r.tenant_id, t.slug AS tenant, r.channel, r.route, r.status, r.latency_ms,
+        jsonb_array_length(r.sources) AS sources_count, left(r.question, 160) AS question_preview, r.reason, r.error_kind",
+    table: "rag_tower.request_traces",
+    id: "trace_id",
+    filter: "($1::uuid IS NULL OR r.tenant_id = $1) AND ($2::timestamptz IS NULL OR r.ts >= $2)
+        AND ($3::timestamptz IS NULL OR r.ts < $3) AND ($4::text IS NULL OR r.route = $4)
+        AND ($5::text IS NULL OR r.status = $5)
+        AND ($6::text IS NULL OR strpos(lower(r.question), lower($6)) > 0 OR strpos(lower(r.answer), lower($6)) > 0)",
+    parameters: 6,
+};
 
 /// One row. The time follows from the id, so only one partition is looked at.
 const DETAIL: &str = "SELECT r.trace_id, r.ts, r.tenant_id, t.slug AS tenant, r.branch_id, r.request_id, r.session_id,
@@ -140,45 +136,27 @@ impl OwnerStore {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn logs(
+    pub async fn logs<'q>(
         &self,
         _: &OwnerScope,
-        filter: &LogFilter,
+        filter: &'q LogFilter,
         page: &Page,
     ) -> Result<List<LogLine>, DatabaseError> {
-        let mut tx = OwnerTx::begin(&self.database).await?;
-        let tenant = filter.tenant.map(|tenant| tenant.as_uuid());
-        let mut lines: Vec<LogLine> = sqlx::query_as(LIST)
-            .bind(tenant)
-            .bind(filter.since)
-            .bind(filter.until)
-            .bind(&filter.route)
-            .bind(&filter.status)
-            .bind(&filter.text)
-            .bind(page.after.map(|after| after.ts))
-            .bind(page.after.map(|after| after.id))
-            .bind(page.fetch())
-            .bind(page.skip())
-            .fetch_all(tx.connection())
-            .await?;
-        let total = match page.after {
-            Some(_) => None,
-            None => {
-                let count = sqlx::query_scalar(COUNT)
-                    .bind(tenant)
-                    .bind(filter.since)
-                    .bind(filter.until)
-                    .bind(&filter.route)
-                    .bind(&filter.status)
-                    .bind(&filter.text);
-                Some(count.fetch_one(tx.connection()).await?)
-            }
+        let bind = |statement: Statement<'q>| {
+            statement
+                .bind(filter.tenant.map(|tenant| tenant.as_uuid()))
+                .bind(filter.since)
+                .bind(filter.until)
+                .bind(&filter.route)
+                .bind(&filter.status)
+                .bind(&filter.text)
         };
-        tx.commit().await?;
-        for line in &mut lines {
+        let at = |line: &LogLine| Cursor { ts: line.ts, id: line.trace_id };
+        let mut list = self.page(&LOGS, page, bind, at).await?;
+        for line in &mut list.items {
             mask(&mut line.question_preview);
         }
-        Ok(page.list(lines, total, |line| Cursor { ts: line.ts, id: line.trace_id }))
+        Ok(list)
     }
 
     /// One ask in full; none when there is none.
