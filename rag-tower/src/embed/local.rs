@@ -1,12 +1,12 @@
 //! Texts in, vectors out, without a model.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower_service::Service;
 
-use crate::error::{Error, Stage};
+use super::each::each;
+use crate::error::Error;
 use crate::port::{EmbedRequest, Embedding};
 use crate::stage::ResponseFuture;
 use crate::text::{Common, Form, each_term, fnv1a, fold, is_unspaced, normalize};
@@ -35,9 +35,6 @@ use crate::text::{Common, Form, each_term, fnv1a, fold, is_unspaced, normalize};
 pub struct LocalEmbedder {
     dimensions: usize,
 }
-
-/// Bytes of text from which a batch goes to the blocking pool.
-const BLOCKING_FROM: usize = 16 * 1024;
 
 /// What a word that is mostly grammar is worth.
 const LIGHT: f32 = 0.2;
@@ -118,10 +115,6 @@ impl LocalEmbedder {
         }
         Embedding::new(vector)
     }
-
-    fn embed_all(self, texts: &[Arc<str>]) -> Vec<Embedding> {
-        texts.iter().map(|text| self.embed(text)).collect()
-    }
 }
 
 impl Default for LocalEmbedder {
@@ -141,14 +134,7 @@ impl Service<EmbedRequest> for LocalEmbedder {
 
     fn call(&mut self, request: EmbedRequest) -> Self::Future {
         let embedder = *self;
-        ResponseFuture::new(async move {
-            if request.texts.iter().map(|text| text.len()).sum::<usize>() < BLOCKING_FROM {
-                return Ok(embedder.embed_all(&request.texts));
-            }
-            tokio::task::spawn_blocking(move || embedder.embed_all(&request.texts))
-                .await
-                .map_err(|error| Error::internal(Stage::Embed, error))
-        })
+        each(request, move |text| embedder.embed(text))
     }
 }
 
@@ -183,6 +169,8 @@ fn mix(mut x: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tower::ServiceExt;
 
     use super::*;

@@ -1,6 +1,7 @@
 //! Embedders that need no model server, and a memory for those that do.
 
 mod cached;
+mod each;
 mod local;
 mod table;
 

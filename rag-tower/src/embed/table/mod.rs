@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use tower_service::Service;
 
 use self::wordpiece::WordPiece;
+use super::each::each;
 use crate::error::{Error, Stage};
 use crate::port::{EmbedRequest, Embedding};
 use crate::stage::ResponseFuture;
@@ -51,8 +52,6 @@ struct Config {
     normalize: bool,
 }
 
-/// Bytes of text from which a batch goes to the blocking pool.
-const BLOCKING_FROM: usize = 16 * 1024;
 /// Tokens of a text that are looked at.
 const LONGEST: usize = 512;
 
@@ -145,14 +144,7 @@ impl Service<EmbedRequest> for StaticEmbedder {
 
     fn call(&mut self, request: EmbedRequest) -> Self::Future {
         let this = self.clone();
-        ResponseFuture::new(async move {
-            let size: usize = request.texts.iter().map(|text| text.len()).sum();
-            let all = move || request.texts.iter().map(|text| this.embed(text)).collect();
-            if size < BLOCKING_FROM {
-                return Ok(all());
-            }
-            tokio::task::spawn_blocking(all).await.map_err(|error| Error::internal(Stage::Embed, error))
-        })
+        each(request, move |text| this.embed(text))
     }
 }
 
