@@ -21,7 +21,7 @@ export class Turn {
 
   constructor(question, session) {
     this.#session = session;
-    this.body = h("div", { class: "text", dir: "auto" });
+    this.body = h("div", { class: "text answer", dir: "auto" });
     this.wait = h("span", { i18n: "thinking" });
     this.progress = h("p", { class: "progress" }, h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i")), this.wait);
     this.rest = h("div");

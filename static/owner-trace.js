@@ -1,5 +1,7 @@
-// One request from its question to its last span. Everything here was written by strangers: text only.
+// One request from its question to its last span. Everything here was written by strangers: text only,
+// and of an answer's Markdown what `blocks` makes of it.
 
+import { blocks } from "./answer.js";
 import { copyButton, h, icon } from "./dom.js";
 import { DASH, millis, number, score, visible } from "./format.js";
 import { t } from "./i18n.js";
@@ -29,7 +31,7 @@ export function traceBody(trace, tenantName) {
       idCopy(trace.trace_id),
     ),
     section("question", text(trace.question)),
-    section("trace_answer", trace.answer ? text(trace.answer) : h("p", { class: "nothing", i18n: "no_answer" })),
+    section("trace_answer", trace.answer ? answer(trace) : h("p", { class: "nothing", i18n: "no_answer" })),
     (trace.error || trace.reason) && section("trace_error", trace.reason && h("p", {}, h("code", {}, visible(trace.reason))), trace.error && text(trace.error)),
     trace.spans?.length > 0 && section("trace_stages", waterfall(trace)),
     trace.sources?.length > 0 && section("trace_sources", sources(trace.sources)),
@@ -49,6 +51,21 @@ function section(title, ...content) {
 function text(value) {
   return h("p", { class: "text", dir: "auto" }, visible(value) || DASH);
 }
+
+function answer(trace) {
+  const known = new Set((trace.sources ?? []).map((source) => source.n));
+  return h("div", { class: "answer", dir: "auto" }, blocks(trace.answer, (n) => (known.has(n) ? citation(n) : null)));
+}
+
+function citation(n) {
+  const go = (event) => {
+    event.preventDefault();
+    document.getElementById(sourceId(n))?.scrollIntoView({ block: "center", behavior: "smooth" });
+  };
+  return h("a", { class: "cite", href: `#${sourceId(n)}`, on: { click: go } }, n);
+}
+
+const sourceId = (n) => `trace-source-${n}`;
 
 // --- stages ---
 
@@ -90,7 +107,7 @@ function sources(list) {
     list.map((source) =>
       h(
         "li",
-        {},
+        { id: sourceId(source.n) },
         h(
           "p",
           { class: "line" },
