@@ -132,7 +132,7 @@ impl Setup {
         } else {
             (
                 &["--mount", "--user", "--map-root-user"],
-                &["exec", "unshare", "--user", "--map-user", &user, "--map-group", &group],
+                &["exec", "unshare", "--user", "--mount", "--map-user", &user, "--map-group", &group],
             )
         };
         let script = format!(
