@@ -43,6 +43,14 @@ pub struct DiversifyStage<S> {
     layer: DiversifyLayer,
 }
 
+/// A passage that may be chosen.
+struct Candidate {
+    at: usize,
+    /// How many of those chosen it was compared with, and how alike it is to the nearest of them.
+    compared: usize,
+    nearest: f32,
+}
+
 // === impl DiversifyLayer ===
 
 impl DiversifyLayer {
@@ -68,31 +76,44 @@ impl DiversifyLayer {
     }
 
     /// The places of the passages to keep, in order.
+    ///
+    /// Likeness to what is chosen only grows, so worth only falls: a passage whose worth is exact and not below what the
+    /// others were worth at their last look is the best, and most passages are compared with few of those chosen.
     fn choose(&self, passages: &Passages) -> Vec<usize> {
         let terms: Vec<Terms> = passages.iter().map(|passage| self.known.of(passage)).collect();
         let relevance = relevance(&passages.iter().map(|passage| passage.score).collect::<Vec<_>>());
-        let mut left: Vec<usize> = (0..passages.len()).collect();
-        // How alike each is to the nearest of those chosen.
-        let mut nearest = vec![0.0_f32; passages.len()];
-        let mut chosen = Vec::with_capacity(self.keep.min(passages.len()));
-        while chosen.len() < self.keep && !left.is_empty() {
-            let worth = |at: usize| {
-                if chosen.is_empty() {
-                    return relevance[at];
-                }
-                self.lambda * relevance[at] - (1.0 - self.lambda) * nearest[at]
+        let mut left: Vec<Candidate> = (0..passages.len()).map(Candidate::new).collect();
+        let mut chosen: Vec<usize> = Vec::with_capacity(self.keep.min(passages.len()));
+        while chosen.len() < self.keep {
+            let worth = |candidate: &Candidate| match chosen.is_empty() {
+                true => relevance[candidate.at],
+                false => self.lambda * relevance[candidate.at] - (1.0 - self.lambda) * candidate.nearest,
             };
             // Of equals the earlier one: the last that `max_by` sees.
-            let best = (0..left.len()).rev().max_by(|a, b| worth(left[*a]).total_cmp(&worth(left[*b])));
+            let best = (0..left.len()).rev().max_by(|a, b| worth(&left[*a]).total_cmp(&worth(&left[*b])));
             let Some(best) = best else { break };
-            let best = left.remove(best);
-            chosen.push(best);
-            left.retain(|at| {
-                nearest[*at] = nearest[*at].max(likeness(&terms[*at], &terms[best]));
-                nearest[*at] < self.copies
-            });
+            let candidate = &mut left[best];
+            if candidate.compared == chosen.len() {
+                chosen.push(left.remove(best).at);
+                continue;
+            }
+            for other in &chosen[candidate.compared..] {
+                candidate.nearest = candidate.nearest.max(likeness(&terms[candidate.at], &terms[*other]));
+            }
+            candidate.compared = chosen.len();
+            if candidate.nearest >= self.copies {
+                left.remove(best);
+            }
         }
         chosen
+    }
+}
+
+// === impl Candidate ===
+
+impl Candidate {
+    fn new(at: usize) -> Self {
+        Self { at, compared: 0, nearest: 0.0 }
     }
 }
 
