@@ -27,7 +27,7 @@ use rag_tower::rescue::RescueLayer;
 use rag_tower::retrieve::{Query, Retrieve};
 use rag_tower::route::{Decision, RouteLayer};
 use rag_tower::stage::{
-    ConfidenceLayer, DefaultTemplate, EmbedLayer, Generate, PromptLayer, RerankLayer, RetrieveLayer,
+    Answers, ConfidenceLayer, DefaultTemplate, EmbedLayer, Generate, PromptLayer, RerankLayer, RetrieveLayer,
     Template, TemplateInput,
 };
 use rag_tower::trace::{TraceLayer, TraceRow, TraceSink, TraceStore, WriterConfig, spawn_writer};
@@ -187,21 +187,18 @@ fn passage(seq: u32) -> Passage {
     }
 }
 
-fn stages(template: impl Template) -> BoxAskService {
+fn stages(template: impl Template) -> impl Answers<Ask> {
     Pipeline::new()
         .embed(EmbedLayer::new(embedder()))
         .retrieve(RetrieveLayer::new(source()))
         .rerank(RerankLayer::new(reranker()))
         .confidence(ConfidenceLayer::new(0.3))
         .prompt(PromptLayer::new(template))
-        .boxed(Generate::new(generator()))
+        .service(Generate::new(generator()))
 }
 
 /// Trace, rescue, limits, around what answers.
-fn around<S>(leaf: S) -> BoxAskService
-where
-    S: rag_tower::stage::Answers<Ask>,
-{
+fn around(leaf: impl Answers<Ask>) -> BoxAskService {
     let stack = ServiceBuilder::new()
         .layer(TraceLayer::new(sink()))
         .layer(RescueLayer::new())
@@ -328,12 +325,12 @@ mod per_ask {
 
     #[divan::bench]
     fn i_stages(bencher: Bencher<'_, '_>) {
-        bench_stages(bencher, stages(NoWords::new()));
+        bench_stages(bencher, Pipeline::new().boxed(stages(NoWords::new())));
     }
 
     #[divan::bench]
     fn i_stages_with_the_default_template(bencher: Bencher<'_, '_>) {
-        bench_stages(bencher, stages(DefaultTemplate::default()));
+        bench_stages(bencher, Pipeline::new().boxed(stages(DefaultTemplate::default())));
     }
 
     #[divan::bench]

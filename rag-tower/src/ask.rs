@@ -148,6 +148,11 @@ impl Ask {
         self
     }
 
+    /// What the end of the pipeline hands on.
+    pub(crate) fn into_parts(self) -> (AskId, TenantScope, Question, TraceHandle) {
+        (self.id, self.scope, self.question, self.trace)
+    }
+
     pub(crate) fn with_history(mut self, history: Arc<History>) -> Self {
         self.history = Some(history);
         self

@@ -54,7 +54,8 @@ type Measure = Arc<dyn Fn(&Passages) -> f32 + Send + Sync>;
 #[derive(Clone, Debug)]
 pub struct ConfidenceStage<S> {
     inner: S,
-    layer: ConfidenceLayer,
+    // Shared as a whole: a service is cloned for each ask.
+    layer: Arc<ConfidenceLayer>,
 }
 
 /// The most titles named in an answer.
@@ -113,7 +114,7 @@ impl<S> Layer<S> for ConfidenceLayer {
     type Service = ConfidenceStage<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ConfidenceStage { inner, layer: self.clone() }
+        ConfidenceStage { inner, layer: Arc::new(self.clone()) }
     }
 }
 

@@ -15,7 +15,6 @@ use crate::answer::{Answer, AnswerStream, CitationFilter, Event, Finish, Usage};
 use crate::error::{Error, Stage};
 use crate::passage::Source;
 use crate::port::{GenerateRequest, Generator, Message};
-use crate::scoped::Scoped;
 use crate::trace::{StageTimer, TraceHandle};
 
 /// Answers a prompt with a [`Generator`].
@@ -102,14 +101,14 @@ impl<G: Generator> Service<Prompt> for Generate<G> {
 
     fn call(&mut self, Prompt { ask, messages, passages, sources }: Prompt) -> Self::Future {
         let generator = self.generator.clone();
-        let trace = ask.trace().clone();
+        let (id, scope, question, trace) = ask.into_parts();
         if let Some((provider, model)) = &self.named {
             trace.set_provider(Arc::clone(provider), Arc::clone(model));
         }
         let request = GenerateRequest {
-            scope: ask.scope().clone(),
+            scope,
             trace: trace.clone(),
-            question: ask.question().clone(),
+            question,
             messages: Arc::clone(&messages),
             passages,
             sources: Arc::clone(&sources),
@@ -121,7 +120,7 @@ impl<G: Generator> Service<Prompt> for Generate<G> {
             let timer = trace.time(Stage::Generate);
             let events = generator.oneshot(request).await?;
             Ok(Answer::new(
-                ask.id(),
+                id,
                 Generated {
                     sources: Some(sources),
                     citations: CitationFilter::new(passages),
@@ -245,6 +244,7 @@ mod tests {
     use super::*;
     use crate::answer::Finish;
     use crate::port::Speaker;
+    use crate::scoped::Scoped;
 
     fn prompt() -> Prompt {
         let retrieved = testing::retrieved("q", &[("one", 0.9)]);

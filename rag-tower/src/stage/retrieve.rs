@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::passage::Passages;
 use crate::port::Embedding;
 use crate::retrieve::{Query, Retrieve, Series, fetch};
+use crate::scoped::Scoped;
 use crate::trace::{Facts, HitRecord, TraceHandle};
 
 /// How many passages are asked for when nothing is said.
@@ -123,7 +124,7 @@ impl<S: Answers<Retrieved>, R: Retrieve<Embedding>> Service<Embedded> for Retrie
         let source = self.source.clone();
         ResponseFuture::new(async move {
             let query = Query::of(&ask, source.limit).with_vector(embedding);
-            let passages = source.find(query).await?;
+            let passages = source.find(query, ask.trace()).await?;
             inner.call(Retrieved { ask, passages }).await
         })
     }
@@ -144,7 +145,7 @@ impl<S: Answers<Retrieved>, R: Retrieve<()>> Service<Ask> for KeywordStage<S, R>
         let mut inner = take_ready(&mut self.inner);
         let source = self.source.clone();
         ResponseFuture::new(async move {
-            let passages = source.find(Query::of(&ask, source.limit)).await?;
+            let passages = source.find(Query::of(&ask, source.limit), ask.trace()).await?;
             inner.call(Retrieved { ask, passages }).await
         })
     }
@@ -153,15 +154,14 @@ impl<S: Answers<Retrieved>, R: Retrieve<()>> Service<Ask> for KeywordStage<S, R>
 // === impl Source ===
 
 impl<R> Source<R> {
-    async fn find<V>(&self, query: Query<V>) -> Result<Passages, Error>
+    async fn find<V>(&self, query: Query<V>, trace: &TraceHandle) -> Result<Passages, Error>
     where
         R: Retrieve<V>,
     {
-        let trace = query.trace.clone();
         let mut passages = fetch(self.retriever.clone(), query).await?;
         passages.truncate(self.limit);
         self.series.record(&passages);
-        self.record(&trace, &passages);
+        self.record(trace, &passages);
         Ok(passages)
     }
 

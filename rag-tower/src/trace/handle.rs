@@ -344,6 +344,17 @@ mod tests {
     }
 
     #[test]
+    fn whoever_holds_the_handle_may_read_on() {
+        let mut handle = TraceHandle::new();
+        handle.set_confidence(0.5);
+        let reader = handle.clone();
+        assert_eq!(handle.take_or_copy().confidence, Some(0.5));
+        assert_eq!(reader.snapshot().confidence, Some(0.5));
+        drop(reader);
+        assert_eq!(handle.take_or_copy().confidence, Some(0.5));
+    }
+
+    #[test]
     fn one_layer_takes_charge() {
         let handle = TraceHandle::new();
         assert!(handle.take_charge());

@@ -1,5 +1,6 @@
 //! The service.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use crate::scoped::Traceable;
 #[derive(Clone, Debug)]
 pub struct Trace<S> {
     pub(super) inner: S,
-    pub(super) layer: TraceLayer,
+    // Shared as a whole: a service is cloned for each ask.
+    pub(super) layer: Arc<TraceLayer>,
 }
 
 // === impl Trace ===
@@ -35,7 +37,7 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let TraceLayer { sink, meter, when_full } = &self.layer;
+        let TraceLayer { sink, meter, when_full } = &*self.layer;
         let scope = Some(request.scope().clone());
         let handle = request.trace().clone();
         let mut guard = Guard::new(sink, meter, handle, request.id(), scope, request.entry());
