@@ -120,6 +120,15 @@ pub(crate) fn rewriter(config: &Config) -> Result<Option<BoxGenerator>, Error> {
     Ok(Some(BoxGenerator::new(OpenAiGenerator::new(endpoint(provider)?, provider.model.as_str()))))
 }
 
+/// What routes a question that keywords leave open, when a model is set: once and without retries, since the keywords
+/// stand in for it.
+pub(crate) fn router(config: &Config) -> Result<Option<BoxGenerator>, Error> {
+    let (Some(model), Some(provider)) = (&config.router_model, config.providers.first()) else {
+        return Ok(None);
+    };
+    Ok(Some(BoxGenerator::new(OpenAiGenerator::new(endpoint(provider)?, model.as_str()))))
+}
+
 /// How long an answer waits for the reranker.
 const RERANK_TIMEOUT: Duration = Duration::from_secs(2);
 

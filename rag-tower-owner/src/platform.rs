@@ -119,6 +119,7 @@ impl Platform {
             embedder: embedder.questions,
             generator: models::generator(config).map_err(failed("the model"))?,
             rewriter: models::rewriter(config).map_err(failed("the model"))?,
+            router: models::router(config).map_err(failed("the model of ROUTER_MODEL"))?,
             reranker: models::reranker(config).map_err(failed("the reranker"))?,
             book: book.clone(),
             tools: tooling::tools(&book, &database),

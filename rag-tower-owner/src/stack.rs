@@ -13,14 +13,14 @@ use rag_tower::postgres::{PgDocuments, PgMemoryStore};
 use rag_tower::quota::{MemoryRateLimits, Quota, RateLimitLayer};
 use rag_tower::rescue::RescueLayer;
 use rag_tower::retrieve::FusedSource;
-use rag_tower::route::{KeywordClassifier, RouteLayer};
+use rag_tower::route::{KeywordClassifier, LlmClassifier, RouteLayer};
 use rag_tower::stage::{
     ConfidenceLayer, DiversifyLayer, EmbedLayer, Generate, LexicalRerank, PromptLayer, RerankLayer,
     RetrieveLayer, Retrieved,
 };
 use rag_tower::trace::{TraceLayer, TraceSink};
 use rag_tower::{Answer, BoxAskService, Error, Pipeline};
-use tower::util::BoxCloneSyncService;
+use tower::util::{BoxCloneSyncService, Either};
 use tower::{Layer, ServiceBuilder};
 
 use crate::config::Config;
@@ -52,6 +52,8 @@ pub(crate) struct Parts {
     pub(crate) generator: BoxGenerator,
     /// Resolves follow-up questions; none leaves that to a rule.
     pub(crate) rewriter: Option<BoxGenerator>,
+    /// Routes what keywords leave open; none leaves that to them.
+    pub(crate) router: Option<BoxGenerator>,
     pub(crate) reranker: Option<HttpReranker>,
     pub(crate) book: InMemoryBook,
     /// Name what answers are made with; a kept answer of another epoch is not given again.
@@ -71,6 +73,7 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
         dense_weight,
         generator,
         rewriter,
+        router,
         reranker,
         book,
         tools,
@@ -110,10 +113,15 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
         .confidence(ConfidenceLayer::new(LexicalRerank::FLOOR))
         .service(answer);
 
-    let route =
-        tools.into_iter().fold(RouteLayer::new(KeywordClassifier::new(book)), |route, (name, tool)| {
-            route.with_tool(name, tool)
-        });
+    let keywords = KeywordClassifier::new(book);
+    let classifier = match router {
+        // asked only where the keywords are not sure
+        Some(model) => Either::Left(LlmClassifier::new(keywords, model)),
+        None => Either::Right(keywords),
+    };
+    let route = tools
+        .into_iter()
+        .fold(RouteLayer::new(classifier), |route, (name, tool)| route.with_tool(name, tool));
 
     BoxAskService::new(
         ServiceBuilder::new()

@@ -10,6 +10,7 @@ use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histog
 use crate::answer::AbstainReason;
 use crate::ask::Channel;
 use crate::error::Stage;
+use crate::route::ModelOutcome;
 use crate::tenant::AuthFailure;
 use crate::trace::{Phase, Status};
 
@@ -183,6 +184,10 @@ pub fn describe() {
         "Asks that went on to the next model provider because this one failed."
     );
     describe_counter!(
+        "rag_router_model_total",
+        "Questions that a model may route, by what came of it; `sure` is one that it was not asked about."
+    );
+    describe_counter!(
         "rag_auth_failures_total",
         "Requests and logins refused for their credential, by kind."
     );
@@ -207,6 +212,9 @@ pub fn describe() {
     }
     for layer in ["retrieve", "memory", "index"] {
         counter!("rag_isolation_violations_total", "layer" => layer).increment(0);
+    }
+    for outcome in ModelOutcome::ALL {
+        counter!("rag_router_model_total", "outcome" => outcome.as_str()).increment(0);
     }
     for scope in ["tenant", "key"] {
         counter!("rag_rate_limited_total", "scope" => scope).increment(0);

@@ -1,10 +1,10 @@
 //! A model server that says what it is told to: chat completions (streamed or whole) and embeddings as the OpenAI API
-//! has them on the wire, and the faults that real providers show.
+//! has them on the wire, an order of passages as a reranker gives it, and the faults that real providers show.
 //!
-//! Each request takes the next scripted [`Reply`]; when none is left it takes the standing one, and without that a short
-//! friendly answer. Requests are counted and kept, and a client that goes away before the end is noticed.
+//! Each request takes the standing [`Reply`] of the model that it names, else the next scripted one; when none is left it
+//! takes the standing one of all, and without that a short friendly answer. Requests are counted and kept, and a client that goes away before the end is noticed.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -74,6 +74,8 @@ pub enum Step {
 struct Shared {
     script: Mutex<VecDeque<Reply>>,
     standing: Mutex<Option<Reply>>,
+    /// By the model that a request names.
+    of_models: Mutex<HashMap<String, Reply>>,
     requests: Mutex<Option<Vec<Recorded>>>,
     calls: AtomicUsize,
     aborts: AtomicUsize,
@@ -104,6 +106,7 @@ impl ModelStub {
         let router = Router::new()
             .route("/v1/chat/completions", post(chat))
             .route("/v1/embeddings", post(embeddings))
+            .route("/v1/rerank", post(rerank))
             .with_state(Arc::clone(&shared));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("a bound address");
@@ -129,6 +132,11 @@ impl ModelStub {
         *lock(&self.shared.standing) = Some(reply);
     }
 
+    /// What every request for this model gets, whatever the script says.
+    pub fn always_of(&self, model: &str, reply: Reply) {
+        lock(&self.shared.of_models).insert(model.to_owned(), reply);
+    }
+
     /// How many requests have come.
     #[must_use]
     pub fn calls(&self) -> usize {
@@ -139,6 +147,13 @@ impl ModelStub {
     #[must_use]
     pub fn requests(&self) -> Vec<Recorded> {
         lock(&self.shared.requests).clone().unwrap_or_default()
+    }
+
+    /// The bodies of the requests for this model so far.
+    #[must_use]
+    pub fn requests_of(&self, model: &str) -> Vec<Value> {
+        let bodies = self.requests().into_iter().map(|request| request.body);
+        bodies.filter(|body| body["model"] == model).collect()
     }
 
     /// How many clients went away before their response's end.
@@ -292,7 +307,7 @@ async fn chat(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, b
     let friendly = || {
         if streamed { Reply::chat(&["Hello", " from", " here."]) } else { Reply::whole("Hello from here.") }
     };
-    let reply = shared.next().unwrap_or_else(friendly);
+    let reply = shared.next(&body).unwrap_or_else(friendly);
     respond(shared, reply).await
 }
 
@@ -303,8 +318,23 @@ async fn embeddings(
     body: Bytes,
 ) -> Response {
     shared.record(&uri, headers, &body);
-    let reply = shared.next().unwrap_or_else(|| vectors(&body));
+    let reply = shared.next(&body).unwrap_or_else(|| vectors(&body));
     respond(shared, reply).await
+}
+
+async fn rerank(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    shared.record(&uri, headers, &body);
+    let reply = shared.next(&body).unwrap_or_else(|| reversed(&body));
+    respond(shared, reply).await
+}
+
+/// The last passage first.
+fn reversed(body: &[u8]) -> Reply {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let count = body["documents"].as_array().map_or(0, Vec::len);
+    let ranked =
+        |(place, index): (usize, usize)| json!({"index": index, "relevance_score": 1.0 / (place + 1) as f64});
+    Reply::json(&json!({"results": (0..count).rev().enumerate().map(ranked).collect::<Vec<_>>()}))
 }
 
 /// One vector a text, made of its bytes: equal texts have equal vectors.
@@ -369,7 +399,15 @@ impl Shared {
         }
     }
 
-    fn next(&self) -> Option<Reply> {
+    fn next(&self, body: &[u8]) -> Option<Reply> {
+        let of_models = lock(&self.of_models);
+        if !of_models.is_empty() {
+            let body: Value = serde_json::from_slice(body).unwrap_or_default();
+            if let Some(reply) = body["model"].as_str().and_then(|model| of_models.get(model)) {
+                return Some(reply.clone());
+            }
+        }
+        drop(of_models);
         lock(&self.script).pop_front().or_else(|| lock(&self.standing).clone())
     }
 }

@@ -29,7 +29,7 @@ pub enum Kind {
 }
 
 /// All settings, in the order in which they are explained.
-pub const SETTINGS: [Key; 30] = [
+pub const SETTINGS: [Key; 31] = [
     text("RAG_TOWER_ADDR", "127.0.0.1:8080", "where the server listens"),
     text("RAG_TOWER_METRICS_ADDR", "127.0.0.1:9464", "where /metrics, /livez and /readyz are"),
     unset("RAG_TOWER_DATA", Kind::Text, "the data directory (default: the platform's place for data)"),
@@ -49,6 +49,11 @@ pub const SETTINGS: [Key; 30] = [
         "EMBEDDING_MODEL",
         Kind::Text,
         "a remote embedding model, or dir: and a directory with a model2vec one (default: a local embedder)",
+    ),
+    unset(
+        "ROUTER_MODEL",
+        Kind::Text,
+        "a model of the first model server for questions that keywords do not route (default: none is asked)",
     ),
     unset("RERANK_URL", Kind::Url, "a server with /rerank as Cohere, Jina and vLLM have it (default: none)"),
     unset("RERANK_MODEL", Kind::Text, "the model that reranks there"),

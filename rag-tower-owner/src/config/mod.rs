@@ -46,6 +46,8 @@ pub struct Config {
     pub providers: Vec<Provider>,
     /// The remote embedding model, at the first provider; none embeds locally.
     pub embedding_model: Option<String>,
+    /// The model, at the first provider, that routes what keywords leave open; none leaves it to them.
+    pub router_model: Option<String>,
     /// The model that puts passages in order; none leaves that to the question's words.
     pub reranker: Option<Reranker>,
     /// Who may log in as the owner.

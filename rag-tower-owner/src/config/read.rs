@@ -80,6 +80,12 @@ impl Reader<'_> {
         if let Some(url) = &qdrant_url {
             provider::check_url("QDRANT_URL", url, &mut self.problems);
         }
+        let router_model = self.values.get("ROUTER_MODEL").map(str::to_owned);
+        if router_model.is_some() && providers.is_empty() {
+            self.problem(
+                "ROUTER_MODEL is set, but no model server is: set OPENAI_BASE_URL and OPENAI_MODEL, or OPENAI_API_KEY",
+            );
+        }
         let reranker = reranker::from(self.values, &providers, &mut self.problems);
         // everything is read before anything is given up, so that all findings are reported together
         let jwt_expire = self.number("JWT_EXPIRE_MIN", 1, 525_600);
@@ -102,6 +108,7 @@ impl Reader<'_> {
             redis_url: self.values.get("REDIS_URL").map(Secret::new),
             providers,
             embedding_model: self.values.get("EMBEDDING_MODEL").map(str::to_owned),
+            router_model,
             reranker,
             owner_username: self.values.get("OWNER_USERNAME")?.to_owned(),
             owner_password,

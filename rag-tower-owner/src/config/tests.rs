@@ -112,6 +112,15 @@ fn providers_come_from_the_environment_first() {
 }
 
 #[test]
+fn a_model_that_routes_needs_a_model_server() {
+    assert_eq!(read(&[("ROUTER_MODEL", "")]).unwrap().router_model, None);
+    let with = read(&[("ROUTER_MODEL", "small"), ("OPENAI_API_KEY", "sk-x")]).unwrap();
+    assert_eq!(with.router_model.as_deref(), Some("small"));
+    let text = refusal(read(&[("ROUTER_MODEL", "small")]));
+    assert!(text.contains("ROUTER_MODEL is set") && text.contains("OPENAI_BASE_URL"), "{text}");
+}
+
+#[test]
 fn printing_hides_what_is_secret_and_can_be_read_again() {
     let secrets = [
         ("JWT_SECRET", "a-secret-of-at-least-32-characters"),

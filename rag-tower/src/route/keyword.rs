@@ -60,6 +60,17 @@ struct Prepared {
     intent: Arc<str>,
     decision: Decision,
     keywords: Vec<Vec<String>>,
+    /// A few questions that belong to it, to show what it is for.
+    shown: Vec<String>,
+}
+
+/// What [`Routes`] make of a question.
+pub(super) struct Judgement {
+    pub(super) decision: Decision,
+    /// True when keywords or a clear margin decided.
+    pub(super) sure: bool,
+    /// The score of each route, in their order.
+    pub(super) scores: Vec<f32>,
 }
 
 /// A [`Classifier`](super::Classifier) over a [`RouteBook`]: nothing is asked elsewhere, it is always ready, and it gives
@@ -86,6 +97,10 @@ const UNCALIBRATED: (f32, f32) = (0.25, -0.25);
 const ENOUGH: usize = 500;
 /// The parts of the cross-validation.
 const PARTS: usize = 5;
+/// How much the best score must be above the next for the question to be clear without keywords.
+const CLEAR: f32 = 0.25;
+/// The examples that show what a route is for, and the most characters of each.
+const SHOWN: (usize, usize) = (5, 120);
 
 // === impl Route ===
 
@@ -134,6 +149,14 @@ impl Route {
         self.examples.extend(examples.map(str::to_owned));
         self
     }
+
+    /// Some of the examples from all along the list, which often goes by subject or language.
+    fn shown(&self) -> Vec<String> {
+        let (most, chars) = SHOWN;
+        let examples = &self.examples;
+        let spread = (0..most.min(examples.len())).map(|at| at * examples.len() / most.min(examples.len()));
+        spread.filter_map(|at| examples.get(at)).map(|text| text.chars().take(chars).collect()).collect()
+    }
 }
 
 // === impl Routes ===
@@ -154,7 +177,11 @@ impl Routes {
             .collect();
         let model = IntentModel::learn(&examples);
         let middle = calibrate(&examples);
-        let prepare = |Route { intent, decision, keywords, .. }| Prepared { intent, decision, keywords };
+        let prepare = |route: Route| {
+            let shown = route.shown();
+            let Route { intent, decision, keywords, .. } = route;
+            Prepared { intent, decision, keywords, shown }
+        };
         Self {
             routes: routes.into_iter().map(prepare).collect(),
             model,
@@ -196,36 +223,68 @@ impl Routes {
     /// The way of a question, given the route of the turn before.
     #[must_use]
     pub fn decide(&self, question: &str, last_route: Option<&str>) -> Decision {
+        self.judge(question, last_route).decision
+    }
+
+    /// As [`decide`](Self::decide), with how clear it was: a question is clear when it has no words, when there is nothing
+    /// to choose from, when the best route scores what a keyword does and is the only one with a keyword in it, or when that
+    /// route is ahead of the next by a quarter.
+    pub(super) fn judge(&self, question: &str, last_route: Option<&str>) -> Judgement {
         let asked = words(question);
         let (guesses, outside) = self.model.scores_and_outside(question);
-        let mut best: Option<(f32, &Prepared)> = None;
-        for (label, route) in (0_u32..).zip(&self.routes) {
-            let confidence = if route.decision == Decision::OutOfDomain {
-                outside.map_or(0.0, |value| confidence(value, 0.0))
-            } else {
-                let of = |guess: &&Guess| guess.label == label;
-                guesses.iter().find(of).map_or(0.0, |guess| confidence(guess.score, self.middle))
-            };
-            let score = 1.0 - (1.0 - confidence) * 0.5_f32.powi(route.held(&asked));
-            if best.is_none_or(|(most, _)| score > most) {
-                best = Some((score, route));
+        let held: Vec<i32> = self.routes.iter().map(|route| route.held(&asked)).collect();
+        let confidence_in = |label: u32, route: &Prepared| {
+            if route.decision == Decision::OutOfDomain {
+                return outside.map_or(0.0, |value| confidence(value, 0.0));
             }
-        }
+            let guess = guesses.iter().find(|guess: &&Guess| guess.label == label);
+            guess.map_or(0.0, |guess| confidence(guess.score, self.middle))
+        };
+        let scores: Vec<f32> = (0..)
+            .zip(&self.routes)
+            .zip(&held)
+            .map(|((label, route), held)| 1.0 - (1.0 - confidence_in(label, route)) * 0.5_f32.powi(*held))
+            .collect();
+        // the earlier one of equals
+        let best = (0..scores.len()).rev().max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
+        let change = self.threshold.max(CHANGE);
+        let sure = asked.is_empty()
+            || best.is_none_or(|best| {
+                let mut others = (0..scores.len()).filter(|at| *at != best);
+                let alone = held[best] > 0 && others.clone().all(|at| held[at] == 0);
+                let clear = others.all(|at| scores[best] - scores[at] >= CLEAR);
+                scores[best] >= change && (alone || clear)
+            });
+
         let follow_up = || {
             let last = last_route.filter(|_| asked.len() <= FOLLOW_UP_WORDS)?;
             let route = self.routes.iter().find(|route| &*route.intent == last)?;
             matches!(route.decision, Decision::Search { .. } | Decision::Tool { .. }).then_some(route)
         };
+        let best = best.map(|best| (scores[best], &self.routes[best]));
         let scoring = |enough: f32| best.filter(|(score, _)| *score >= enough).map(|(_, route)| route);
-        let changed = scoring(self.threshold.max(CHANGE));
-        if let Some(route) = changed.or_else(follow_up).or_else(|| scoring(self.threshold)) {
-            return route.decision.clone();
-        }
-        let near = best.filter(|(_, route)| route.decision != Decision::OutOfDomain).zip(self.near.as_ref());
-        match near {
-            Some(((score, _), (enough, decision))) if score >= *enough => decision.clone(),
-            _ => self.fallback.clone(),
-        }
+        let near = || {
+            let (score, _) = best.filter(|(_, route)| route.decision != Decision::OutOfDomain)?;
+            self.near.as_ref().filter(|(enough, _)| score >= *enough).map(|(_, decision)| decision)
+        };
+        let route = scoring(change).or_else(follow_up).or_else(|| scoring(self.threshold));
+        let decision = route.map(|route| &route.decision).or_else(near).unwrap_or(&self.fallback).clone();
+        Judgement { decision, sure, scores }
+    }
+
+    /// The `most` routes with the highest of these scores, in their own order: name, decision, and questions that show what
+    /// it is for. Routes to a person are told apart by their reason.
+    pub(super) fn best(&self, scores: &[f32], most: usize) -> Vec<(&str, &Decision, &[String])> {
+        let mut places: Vec<usize> = (0..self.routes.len().min(scores.len())).collect();
+        places.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+        places.truncate(most);
+        places.sort_unstable();
+        let view = |at: usize| {
+            let Prepared { intent, decision, shown, .. } = &self.routes[at];
+            let name = if let Decision::Handoff { reason } = decision { reason } else { intent };
+            (&**name, decision, shown.as_slice())
+        };
+        places.into_iter().map(view).collect()
     }
 }
 
@@ -273,6 +332,11 @@ impl<B: RouteBook> KeywordClassifier<B> {
     pub fn new(book: B) -> Self {
         Self { book: Arc::new(book) }
     }
+
+    /// The tenant's routes.
+    pub(super) fn routes(&self, scope: &TenantScope) -> Arc<Routes> {
+        self.book.routes(scope)
+    }
 }
 
 impl KeywordClassifier<fn(&TenantScope) -> Arc<Routes>> {
@@ -299,7 +363,7 @@ impl<B: RouteBook> Service<ClassifyRequest> for KeywordClassifier<B> {
     }
 
     fn call(&mut self, request: ClassifyRequest) -> Self::Future {
-        let routes = self.book.routes(&request.scope);
+        let routes = self.routes(&request.scope);
         let last = request.history.as_ref().and_then(|history| history.last()?.route.as_deref());
         ready(Ok(routes.decide(request.question.as_str(), last)))
     }

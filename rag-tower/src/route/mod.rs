@@ -4,8 +4,11 @@ mod classify;
 mod intent;
 mod keyword;
 mod layer;
+mod llm;
 
 pub use self::classify::{Classifier, ClassifyRequest, Decision};
 pub use self::intent::{Guess, IntentModel, Labelled};
 pub use self::keyword::{KeywordClassifier, Route, RouteBook, Routes};
 pub use self::layer::{RouteLayer, Router};
+pub use self::llm::LlmClassifier;
+pub(crate) use self::llm::Outcome as ModelOutcome;
