@@ -74,6 +74,7 @@ Examples:
   rag-tower-owner ingest ./handbook --tenant docs       add a folder of documents
   rag-tower-owner reindex                               embed everything again, after another EMBEDDING_MODEL
   rag-tower-owner eval retrieval ./collection           measure search on a folder in BEIR layout
+  rag-tower-owner eval answers ./collection             measure how often an answer holds a known one
   rag-tower-owner eval routing ./questions              measure routing on labelled questions
   rag-tower-owner doctor                                check settings and dependencies
   rag-tower-owner --print-config                        show the settings in force

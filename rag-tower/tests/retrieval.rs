@@ -24,6 +24,7 @@ fn collection(lines: &str) -> Collection {
             id: id.clone(),
             text: text("query"),
             relevance: [(id.clone(), 1)].into(),
+            answers: Vec::new(),
         });
         collection.documents.push(CollectionDocument { id, title: String::new(), text: text("text") });
     }

@@ -1,5 +1,7 @@
 //! `eval`: collections in, figures on stdout out; no server, no Postgres and no data directory.
 
+mod answers;
+mod indexed;
 mod retrieval;
 mod routing;
 
@@ -27,6 +29,18 @@ pub(crate) enum Measure {
         #[arg(long, default_value = "test")]
         split: String,
     },
+    /// Answers: how often one holds a known answer, on a folder in BEIR layout whose queries have answers
+    #[command(after_help = answers::HELP)]
+    Answers {
+        /// The folder with corpus.jsonl, queries.jsonl with answers, and qrels/
+        folder: PathBuf,
+        /// One JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+        /// The judgements: qrels/<SPLIT>.tsv
+        #[arg(long, default_value = "test")]
+        split: String,
+    },
     /// Routing: accuracy in scope, recall out of scope, AUROC and latency on a folder of labelled questions
     Routing {
         /// The folder with train.jsonl, and, where there are, val, test, oos_train, oos_val and oos_test.jsonl
@@ -46,6 +60,10 @@ pub(crate) async fn measure(config: &Config, what: Measure) -> Result<String, Fa
         Measure::Retrieval { folder, json, k, split } => {
             let report = retrieval::measure(config, &folder, &split, &k).await?;
             Ok(if json { retrieval::json(&report) } else { retrieval::table(&report) })
+        }
+        Measure::Answers { folder, json, split } => {
+            let report = answers::measure(config, &folder, &split).await?;
+            Ok(if json { report.json() } else { report.table() })
         }
         Measure::Routing { folder, json, curve } => {
             let report = tokio::select! {

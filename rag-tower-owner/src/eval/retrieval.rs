@@ -2,26 +2,17 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 
-use rag_tower::edge::{EdgeOptions, EdgeStore};
-use rag_tower::eval::{Collection, Figures, Leg, RetrievalEval, RetrievalReport};
-use rag_tower::ingest::{Chunker, MemoryDocuments};
-use rag_tower::stage::LexicalRerank;
-use rag_tower::tenant::TenantId;
+use rag_tower::eval::{Figures, Leg, RetrievalReport};
 use serde_json::{Map, Value, json};
 
+use super::indexed;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::models;
-use crate::platform::{failed, scope_of};
+use crate::platform::failed;
 use crate::progress::Step;
 
-/// Chunks that are kept in memory: more than any collection that is worth an hour.
-const MOST_CHUNKS: usize = 2_000_000;
-
-/// Indexes the collection in a temporary directory with the embedder and the chunk size of the settings, and asks it
-/// every query.
+/// Indexes the collection with the embedder and the chunk size of the settings, and asks it every query.
 pub(super) async fn measure(
     config: &Config,
     folder: &Path,
@@ -31,61 +22,16 @@ pub(super) async fn measure(
     if cutoffs.is_empty() || cutoffs.iter().any(|k| !(1..=1000).contains(k)) {
         return Err(Failure::usage("--k takes ranks from 1 to 1000, parted by commas"));
     }
-    let collection = Collection::read_split(folder, split).map_err(|error| {
-        Failure::usage(error.to_string()).mend(
-            "A collection is a folder with corpus.jsonl, queries.jsonl and qrels/<split>.tsv, in the layout of BEIR.",
-        )
-    })?;
-    let directory = tempfile::Builder::new()
-        .prefix("rag-tower-eval-")
-        .tempdir()
-        .map_err(|error| Failure::because("no temporary directory for the index", &error))?;
-    let done = tokio::select! {
-        done = run(config, &collection, directory.path(), cutoffs) => done,
-        _ = tokio::signal::ctrl_c() => Err(Failure::new("interrupted")),
-    };
-    if let Err(error) = directory.close() {
-        tracing::warn!(%error, "the temporary index could not be removed");
-    }
-    done
-}
-
-async fn run(
-    config: &Config,
-    collection: &Collection,
-    directory: &Path,
-    cutoffs: &[u16],
-) -> Result<RetrievalReport, Failure> {
-    let scope = scope_of(TenantId::named("eval"));
-    let embedder = models::embedder(config, &scope).await.map_err(failed("the embedding model"))?;
-    let options = EdgeOptions::new(directory.join("index"), embedder.dimensions)
-        .with_embedder(Arc::clone(&embedder.name));
-    let index = EdgeStore::open(options).await.map_err(failed("the vector index"))?;
-    let chunker = Chunker::new().with_size(config.chunk_token_size).with_overlap(config.chunk_overlap);
     let cutoffs: Vec<usize> = cutoffs.iter().copied().map(usize::from).collect();
-    let weight = embedder.weight();
-    let mut eval = RetrievalEval::new(
-        scope,
-        embedder.service,
-        Arc::new(MemoryDocuments::new(MOST_CHUNKS)),
-        Arc::new(index.clone()),
-        LexicalRerank::new(),
-    )
-    .with_chunker(chunker)
-    .with_dense_weight(weight)
-    .with_cutoffs(cutoffs);
-
-    let step = Step::bar("Indexing documents", collection.documents.len() as u64);
-    eval.index(collection, |documents| step.advance_by(documents as u64))
-        .await
-        .map_err(failed("the collection"))?;
-    step.done();
-    let step = Step::bar("Asking queries", (Leg::ALL.len() * collection.queries.len()) as u64);
-    let report = eval.run(collection, || step.advance()).await.map_err(failed("the index"))?;
-    step.done();
-    drop(eval);
-    index.close().await.map_err(failed("the vector index"))?;
-    Ok(report)
+    let collection = indexed::read(folder, split)?;
+    indexed::indexed(config, &collection, async |eval| {
+        let eval = eval.with_cutoffs(cutoffs);
+        let step = Step::bar("Asking queries", (Leg::ALL.len() * collection.queries.len()) as u64);
+        let report = eval.run(&collection, || step.advance()).await.map_err(failed("the index"))?;
+        step.done();
+        Ok(report)
+    })
+    .await
 }
 
 /// The report for people.

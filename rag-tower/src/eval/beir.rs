@@ -7,12 +7,16 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::answers::known_answers;
+use crate::ask::{MAX_QUESTION_CHARS, Question};
 
 /// A test collection in the layout of BEIR (Thakur et al., *BEIR: A Heterogeneous Benchmark for Zero-shot Evaluation of
 /// Information Retrieval Models*, 2021).
 ///
 /// - `corpus.jsonl`: a JSON object a line, with `_id`, `text`, and optionally `title`
-/// - `queries.jsonl`: a JSON object a line, with `_id` and `text`
+/// - `queries.jsonl`: a JSON object a line, with `_id` and `text`, and optionally the [`known_answers`]
 /// - `qrels/test.tsv` (or another split): query id, document id and grade, parted by tabs, under an optional heading
 ///
 /// Queries without a relevant document are left out, as is usual: no ranking of theirs could be right.
@@ -47,6 +51,8 @@ pub struct CollectionQuery {
     /// What the judges said of documents. At least one is relevant; it may be one that the corpus does not have, which
     /// then counts as not found.
     pub relevance: Relevance,
+    /// What counts as its answer, where the collection says so.
+    pub answers: Vec<String>,
 }
 
 /// Grades by document id; 0 is judged and not relevant.
@@ -86,6 +92,8 @@ struct QueryLine {
     #[serde(rename = "_id")]
     id: String,
     text: String,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 // === impl Collection ===
@@ -121,17 +129,30 @@ impl Collection {
         let mut judged = judgements(&folder.join("qrels").join(format!("{split}.tsv")))?;
         let mut ids = HashSet::new();
         let queries = lines(&folder.join("queries.jsonl"), |line| {
-            let QueryLine { id, text } = json(line, "\"_id\" and \"text\"")?;
+            let QueryLine { id, text, rest } = json(line, "\"_id\" and \"text\"")?;
             if !ids.insert(id.clone()) {
                 return Err(format!("the id {id:?} came before: every query needs its own"));
             }
             let relevance = judged.remove(&id).filter(|grades| grades.values().any(|grade| *grade > 0));
-            Ok(relevance.map(|relevance| CollectionQuery { id, text, relevance }))
+            let answers = known_answers(&Value::Object(rest));
+            Ok(relevance.map(|relevance| CollectionQuery { id, text, relevance, answers }))
         })?;
         if queries.is_empty() {
             return Err(empty("no query of queries.jsonl has a relevant document in the judgements"));
         }
         Ok(Self { documents, queries })
+    }
+}
+
+// === impl CollectionQuery ===
+
+impl CollectionQuery {
+    /// The query as a question, less strictly than a person's, since nobody can mend a collection: control characters
+    /// become spaces, and what is too long is cut. None when nothing is left.
+    #[must_use]
+    pub fn question(&self) -> Option<Question> {
+        let clean = self.text.chars().map(|c| if c.is_control() { ' ' } else { c });
+        Question::parse(&clean.take(MAX_QUESTION_CHARS).collect::<String>()).ok()
     }
 }
 
@@ -222,8 +243,7 @@ mod tests {
 
     const CORPUS: &str =
         "{\"_id\":\"d1\",\"title\":\"T\",\"text\":\"one\"}\n\n{\"_id\":\"d2\",\"text\":\"two\",\"x\":1}\n";
-    const QUERIES: &str =
-        "{\"_id\":\"q1\",\"text\":\"a\"}\n{\"_id\":\"q2\",\"text\":\"b\"}\n{\"_id\":\"q3\",\"text\":\"c\"}\n";
+    const QUERIES: &str = "{\"_id\":\"q1\",\"text\":\"a\",\"answers\":[\"one\"]}\n{\"_id\":\"q2\",\"text\":\"b\"}\n{\"_id\":\"q3\",\"text\":\"c\"}\n";
 
     #[test]
     fn judged_queries_are_kept_and_others_left_out() {
@@ -236,6 +256,7 @@ mod tests {
         assert_eq!(collection.documents.len(), 2);
         assert_eq!(collection.documents[1].title, "");
         assert_eq!(collection.queries.len(), 1);
+        assert_eq!(collection.queries[0].answers, ["one"]);
         assert_eq!(collection.queries[0].relevance, Relevance::from([("d1".into(), 2), ("d2".into(), 0)]));
     }
 

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-use super::{Collection, CollectionDocument, ndcg_at, percentile, recall_at, reciprocal_rank_at};
-use crate::ask::{MAX_QUESTION_CHARS, Question};
+use super::{
+    Collection, CollectionDocument, CollectionQuery, ndcg_at, percentile, recall_at, reciprocal_rank_at,
+};
+use crate::ask::Question;
 use crate::error::{Error, Stage};
 use crate::filter::Filter;
 use crate::ingest::{Chunker, Format, Ingest, Ingestor, MAX_FILE_BYTES};
@@ -17,6 +19,7 @@ use crate::port::{
     VectorStore,
 };
 use crate::retrieve::{DENSE_WEIGHT, DenseSource, FusedSource, Query, Retrieve, SparseSource, fetch};
+use crate::stage::DiversifyLayer;
 use crate::tenant::TenantScope;
 use crate::trace::TraceHandle;
 
@@ -212,7 +215,7 @@ where
         for leg in Leg::ALL {
             let (mut plain, mut reranked) = (Vec::new(), Vec::new());
             for query in &collection.queries {
-                let (first, second) = self.ask(leg, &query.text).await?;
+                let (first, second) = self.ask(leg, query).await?;
                 plain.push(first);
                 reranked.push(second);
                 told();
@@ -228,30 +231,48 @@ where
     }
 
     /// One query: as it was found, and reranked.
-    async fn ask(&self, leg: Leg, text: &str) -> Result<(Sample, Sample), Error> {
-        let Some(question) = question(text) else {
+    async fn ask(&self, leg: Leg, query: &CollectionQuery) -> Result<(Sample, Sample), Error> {
+        let Some(question) = query.question() else {
             return Ok((Sample::nothing(), Sample::nothing()));
         };
         let began = Instant::now();
-        let passages = self.search(leg, &question).await?;
+        let passages = self.search(leg, &question, self.limit()).await?;
         let plain = Sample { ranking: self.ranking(&passages), millis: millis(began) };
         let began = Instant::now();
-        let request =
-            RerankRequest { scope: self.scope.clone(), trace: TraceHandle::new(), question, passages };
-        let passages = self.reranker.clone().oneshot(request).await?;
-        passages.check_again(&self.scope)?;
+        let passages = self.rerank(question, passages).await?;
         let took = plain.millis + millis(began);
         Ok((plain, Sample { ranking: self.ranking(&passages), millis: took }))
     }
 
-    async fn search(&self, leg: Leg, question: &Question) -> Result<Passages, Error> {
+    /// What a server with the default stack would answer a question from: the best `keep` passages of the hybrid search,
+    /// reranked and without near-copies.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn found(&self, question: &Question, keep: usize) -> Result<Passages, Error> {
+        let found = self.search(Leg::Hybrid, question, WIDER * keep).await?;
+        let mut passages = self.rerank(question.clone(), found).await?;
+        let kept = DiversifyLayer::new(keep).choose(&passages);
+        passages.select(&kept);
+        Ok(passages)
+    }
+
+    async fn rerank(&self, question: Question, passages: Passages) -> Result<Passages, Error> {
+        let request =
+            RerankRequest { scope: self.scope.clone(), trace: TraceHandle::new(), question, passages };
+        let passages = self.reranker.clone().oneshot(request).await?;
+        passages.check_again(&self.scope)?;
+        Ok(passages)
+    }
+
+    async fn search(&self, leg: Leg, question: &Question, limit: usize) -> Result<Passages, Error> {
         let query = Query {
             scope: self.scope.clone(),
             trace: TraceHandle::new(),
             text: question.shared(),
             vector: (),
             filter: Filter::default(),
-            limit: self.limit(),
+            limit,
         };
         let (vectors, documents) = (Arc::clone(&self.vectors), Arc::clone(&self.documents));
         match leg {
@@ -335,13 +356,6 @@ impl Sample {
     fn nothing() -> Self {
         Self { ranking: Vec::new(), millis: 0.0 }
     }
-}
-
-/// The query as a question: one line break less strict than a person's, since nobody can mend a collection.
-fn question(text: &str) -> Option<Question> {
-    let clean: String =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_QUESTION_CHARS).collect();
-    Question::parse(&clean).ok()
 }
 
 fn millis(since: Instant) -> f64 {

@@ -79,7 +79,7 @@ impl DiversifyLayer {
     ///
     /// Likeness to what is chosen only grows, so worth only falls: a passage whose worth is exact and not below what the
     /// others were worth at their last look is the best, and most passages are compared with few of those chosen.
-    fn choose(&self, passages: &Passages) -> Vec<usize> {
+    pub(crate) fn choose(&self, passages: &Passages) -> Vec<usize> {
         let terms: Vec<Terms> = passages.iter().map(|passage| self.known.of(passage)).collect();
         let relevance = relevance(&passages.iter().map(|passage| passage.score).collect::<Vec<_>>());
         let mut left: Vec<Candidate> = (0..passages.len()).map(Candidate::new).collect();
