@@ -20,6 +20,8 @@ struct Files;
 const FOLDERS: [&str; 2] = ["language-centre", "docs"];
 /// The file with the hash of what was taken in.
 const MARK: &str = "demo.hash";
+/// Files that are taken in together.
+const TOGETHER: usize = 16;
 
 /// The demo tenants as the chat page sees them.
 #[derive(Clone, Debug)]
@@ -71,18 +73,23 @@ pub(crate) async fn load(platform: &Platform, secrets: &Secrets) -> Result<Demo,
 async fn take_in(platform: &Platform) -> Result<(), Failure> {
     let files: Vec<_> = documents().collect();
     let step = Step::bar("Reading the demo documents", files.len() as u64);
-    for (folder, path) in files {
-        let file =
-            Files::get(&path).ok_or_else(|| Failure::new(format!("{path} is missing from the program")))?;
-        let scope = scope_of(TenantId::named(&tenant_file(&folder)?.tenant.slug));
-        let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
-        let request = Ingest::new(scope, name, file.data.into_owned());
-        let taken = platform.intake.take(std::future::ready(Ok(request))).await;
-        taken.map_err(failed("a demo document"))?;
-        step.advance();
+    for some in files.chunks(TOGETHER) {
+        let requests: Result<Vec<_>, Failure> =
+            some.iter().map(|(folder, path)| request(folder, path)).collect();
+        for taken in platform.intake.take_all(requests?).await {
+            taken.map_err(failed("a demo document"))?;
+            step.advance();
+        }
     }
     step.done();
     Ok(())
+}
+
+fn request(folder: &str, path: &str) -> Result<Ingest, Failure> {
+    let file = Files::get(path).ok_or_else(|| Failure::new(format!("{path} is missing from the program")))?;
+    let scope = scope_of(TenantId::named(&tenant_file(folder)?.tenant.slug));
+    let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+    Ok(Ingest::new(scope, name, file.data.into_owned()))
 }
 
 /// The documents: folder and path of each.

@@ -80,6 +80,13 @@ impl VectorStore for Index {
         }
     }
 
+    async fn delete_documents(&self, scope: &TenantScope, documents: &[DocumentId]) -> Result<(), Error> {
+        match self {
+            Self::Edge(index) => index.delete_documents(scope, documents).await,
+            Self::Qdrant(index) => index.delete_documents(scope, documents).await,
+        }
+    }
+
     async fn search(&self, scope: &TenantScope, query: &VectorQuery) -> Result<Vec<Hit>, Error> {
         match self {
             Self::Edge(index) => index.search(scope, query).await,

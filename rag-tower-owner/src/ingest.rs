@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use rag_tower::ingest::{Ingest, MAX_FILE_BYTES};
+use rag_tower::ingest::{Ingest, Ingested, MAX_FILE_BYTES};
 use rag_tower::{Error, TenantScope};
 
 use crate::ask::unknown;
@@ -16,6 +16,8 @@ use crate::progress::Step;
 
 /// The endings of files that are taken from a directory.
 const ENDINGS: [&str; 7] = ["md", "markdown", "txt", "html", "htm", "jsonl", "ndjson"];
+/// Files, and bytes, that are taken in together.
+const TOGETHER: (usize, usize) = (64, 4 * 1024 * 1024);
 /// Directories inside each other deeper than this are not looked into: a link to itself has no end.
 const DEPTH: usize = 16;
 
@@ -37,15 +39,28 @@ pub(crate) async fn ingest(target: Target<'_>, source: &Path, tenant: &str) -> R
     let target = target.of(tenant).await?;
     let step = Step::bar("Taking documents in", files.len() as u64);
     let (mut documents, mut chunks, mut refused) = (0, 0, Vec::new());
-    for file in &files {
-        match target.take(source, file).await {
-            Ok(taken) => {
-                documents += taken.documents;
-                chunks += taken.chunks;
+    let mut read = Vec::new();
+    for (left, file) in (0..files.len()).rev().zip(&files) {
+        match File::read(source, file).await {
+            Ok(file) => read.push(file),
+            Err(failure) => {
+                refused.push(failure.to_string());
+                step.advance();
             }
-            Err(failure) => refused.push(failure.to_string()),
         }
-        step.advance();
+        if left > 0 && !target.is_enough(&read) {
+            continue;
+        }
+        for taken in target.take(std::mem::take(&mut read)).await {
+            match taken {
+                Ok(taken) => {
+                    documents += taken.documents;
+                    chunks += taken.chunks;
+                }
+                Err(failure) => refused.push(failure.to_string()),
+            }
+            step.advance();
+        }
     }
     step.done();
     if !refused.is_empty() {
@@ -56,6 +71,15 @@ pub(crate) async fn ingest(target: Target<'_>, source: &Path, tenant: &str) -> R
         return Err(Failure::new(said).mend(format!("{documents} documents in {chunks} chunks were.")));
     }
     Ok(format!("{documents} documents in {chunks} chunks are searchable.\n"))
+}
+
+/// A file that has been read.
+struct File {
+    /// Its path, as it was found.
+    shown: String,
+    /// The document's name.
+    name: String,
+    bytes: Vec<u8>,
 }
 
 /// A target and the tenant there.
@@ -78,31 +102,58 @@ impl<'a> Target<'a> {
     }
 }
 
+// === impl File ===
+
+impl File {
+    async fn read(source: &Path, file: &Path) -> Result<Self, Failure> {
+        let shown = file.display().to_string();
+        if file == Path::new("-") {
+            return Ok(Self { shown, name: "stdin.md".to_owned(), bytes: read_stdin()? });
+        }
+        // the path inside the directory keeps files of the same name apart
+        let name = match file.strip_prefix(source) {
+            Ok(inside) if !inside.as_os_str().is_empty() => inside.to_string_lossy().into_owned(),
+            _ => file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned(),
+        };
+        let bytes = tokio::fs::read(file).await.map_err(|error| Failure::because(&shown, &error))?;
+        Ok(Self { shown, name, bytes })
+    }
+}
+
 // === impl Taker ===
 
 impl Taker<'_> {
-    async fn take(&self, source: &Path, file: &Path) -> Result<Taken, Failure> {
-        let shown = file.display().to_string();
-        let stdin = file == Path::new("-");
-        let (name, bytes) = if stdin {
-            ("stdin.md".to_owned(), read_stdin()?)
-        } else {
-            // the path inside the directory keeps files of the same name apart
-            let name = match file.strip_prefix(source) {
-                Ok(inside) if !inside.as_os_str().is_empty() => inside.to_string_lossy().into_owned(),
-                _ => file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned(),
-            };
-            (name, tokio::fs::read(file).await.map_err(|error| Failure::because(&shown, &error))?)
-        };
+    /// True when these are to be taken in before more are read.
+    fn is_enough(&self, files: &[File]) -> bool {
+        match self {
+            Self::Here(..) => {
+                files.len() >= TOGETHER.0
+                    || files.iter().map(|file| file.bytes.len()).sum::<usize>() >= TOGETHER.1
+            }
+            Self::Server(..) => !files.is_empty(),
+        }
+    }
+
+    async fn take(&self, files: Vec<File>) -> Vec<Result<Taken, Failure>> {
         match self {
             Self::Here(platform, scope) => {
-                let request = Ingest::new(scope.clone(), name, bytes);
-                let taken = platform.intake.take(std::future::ready(Ok::<_, Error>(request))).await;
-                let taken = taken.map_err(|error| Failure::because(&shown, &error))?;
-                Ok(Taken { documents: taken.documents.len(), chunks: taken.chunks })
+                let shown: Vec<String> = files.iter().map(|file| file.shown.clone()).collect();
+                let requests =
+                    files.into_iter().map(|file| Ingest::new(scope.clone(), file.name, file.bytes));
+                let taken = platform.intake.take_all(requests.collect()).await;
+                let said = |(taken, shown): (Result<Ingested, Error>, &String)| match taken {
+                    Ok(taken) => Ok(Taken { documents: taken.documents.len(), chunks: taken.chunks }),
+                    Err(error) => Err(Failure::because(shown, &error)),
+                };
+                taken.into_iter().zip(&shown).map(said).collect()
             }
             Self::Server(server, tenant) => {
-                server.take_in(tenant, &name, bytes).await.map_err(|failure| failure.about(&shown))
+                let mut taken = Vec::with_capacity(files.len());
+                for File { shown, name, bytes } in files {
+                    let answer = server.take_in(tenant, &name, bytes).await;
+                    taken.push(answer.map_err(|failure| failure.about(&shown)));
+                }
+                taken
             }
         }
     }

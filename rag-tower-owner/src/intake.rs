@@ -1,6 +1,6 @@
 //! Files in, a tenant's documents out, a few at a time; no answer from before is given again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rag_tower::ingest::{Ingest, Ingested, Ingestor};
@@ -58,6 +58,15 @@ impl Intake {
         let file = file.await?;
         let _change = Change(&self.epochs, file.scope().tenant());
         Ok(self.ingestor.clone().oneshot(file).await?)
+    }
+
+    /// Takes several files in, small ones together, and says of each how it went.
+    pub(crate) async fn take_all(&self, files: Vec<Ingest>) -> Vec<Result<Ingested, Error>> {
+        // it is never closed
+        let _turn = self.permits.acquire().await.ok();
+        let tenants: HashSet<TenantId> = files.iter().map(|file| file.scope().tenant()).collect();
+        let _changes: Vec<_> = tenants.into_iter().map(|tenant| Change(&self.epochs, tenant)).collect();
+        self.ingestor.take_all(files).await
     }
 
     /// What mends the index. It changes no document.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rag_tower::ingest::{Chunker, Ingestor};
 use rag_tower::memory::{MemoryWriter, spawn_memory_writer};
 use rag_tower::metrics::Labels;
-use rag_tower::port::VectorStore;
+use rag_tower::port::{Chunk, Document, VectorStore};
 use rag_tower::postgres::{
     APP_LOGIN, Behind, Database, DatabaseError, DatabaseOptions, PgDocuments, PgMemoryStore, PgSettings,
     PgTraceStore, bootstrap,
@@ -36,6 +36,8 @@ const DATABASE: &str = "postgres";
 const SPOOL: u64 = 2 * 1024 * 1024 * 1024;
 /// Documents that are looked up at once while an index is mended.
 const MEND_BATCH: u32 = 64;
+/// Chunks from which documents are put back rather than more of them read.
+const MEND_CHUNKS: usize = 256;
 
 /// Everything that is up.
 pub(crate) struct Platform {
@@ -213,21 +215,40 @@ impl Platform {
             if behind.is_empty() {
                 return Ok(());
             }
+            let mut kept = Vec::new();
+            let mut chunks = 0;
             for document in behind {
                 match document {
                     Behind::Put(document) => {
-                        let chunks = self.documents.chunks_of(scope, document.id).await.map_err(refused)?;
-                        let done = self.intake.ingestor().reindex(scope, &document, &chunks).await;
-                        step.advance_by(chunks.len() as u64);
-                        done
+                        let of = self.documents.chunks_of(scope, document.id).await.map_err(refused)?;
+                        chunks += of.len();
+                        kept.push((document, of));
+                        if chunks >= MEND_CHUNKS {
+                            self.put_back(scope, std::mem::take(&mut kept), step).await?;
+                            chunks = 0;
+                        }
                     }
                     Behind::Delete(document) => {
-                        self.intake.ingestor().remove(scope, document).await.map(drop)
+                        let done = self.intake.ingestor().remove(scope, document).await;
+                        done.map_err(failed("the vector index"))?;
                     }
                 }
-                .map_err(failed("the vector index"))?;
             }
+            self.put_back(scope, kept, step).await?;
         }
+    }
+
+    /// Documents into the index again.
+    async fn put_back(
+        &self,
+        scope: &TenantScope,
+        documents: Vec<(Document, Vec<Chunk>)>,
+        step: &Step,
+    ) -> Result<(), Failure> {
+        let chunks: usize = documents.iter().map(|(_, chunks)| chunks.len()).sum();
+        let done = self.intake.ingestor().reindex(scope, documents).await;
+        step.advance_by(chunks as u64);
+        done.map_err(failed("the vector index"))
     }
 
     /// `reindex`: how many chunks of how many tenants the index now holds.

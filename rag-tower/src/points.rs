@@ -68,10 +68,11 @@ impl Visible {
         Self { scope: conditions, caller: Vec::new() }
     }
 
-    /// What the scope admits of one document.
-    pub(crate) fn document(scope: &TenantScope, document: DocumentId) -> Self {
+    /// What the scope admits of these documents. There must be one: an engine may take no value for no restriction.
+    pub(crate) fn documents(scope: &TenantScope, documents: &[DocumentId]) -> Self {
         let mut visible = Self::of(scope);
-        visible.scope.push(AnyOf::one(DOCUMENT, document));
+        let values = documents.iter().map(ToString::to_string).collect();
+        visible.scope.push(AnyOf { key: DOCUMENT.into(), values });
         visible
     }
 

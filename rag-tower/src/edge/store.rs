@@ -209,7 +209,14 @@ impl VectorStore for EdgeStore {
     }
 
     async fn delete_document(&self, scope: &TenantScope, document: DocumentId) -> Result<(), Error> {
-        let operation = convert::delete(&Visible::document(scope, document))?;
+        self.delete_documents(scope, &[document]).await
+    }
+
+    async fn delete_documents(&self, scope: &TenantScope, documents: &[DocumentId]) -> Result<(), Error> {
+        if documents.is_empty() {
+            return Ok(());
+        }
+        let operation = convert::delete(&Visible::documents(scope, documents))?;
         self.write(move |inner| inner.shard.update(operation).map_err(convert::failed(Stage::Ingest))).await
     }
 

@@ -5,6 +5,7 @@
 //! [`DocumentStore`](crate::port::DocumentStore) first, which is the truth; the vector index follows and can be built
 //! again from it at any time.
 
+mod batch;
 mod chunk;
 mod extract;
 mod memory;

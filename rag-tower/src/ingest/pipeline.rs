@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tower::ServiceExt;
 use tower_service::Service;
 
+use super::batch::{BATCH, Item, batches};
 use super::{Chunker, Extracted, Format, extract};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::passage::{ChunkId, DocumentId, Origin};
@@ -68,15 +69,21 @@ pub struct Ingested {
 
 /// The service that takes files in: [`Ingest`] in, [`Ingested`] out.
 ///
-/// For each document of the file: cut it, embed its chunks a batch at a time, put it into the [`DocumentStore`], replace
-/// its points in the [`VectorStore`], and only then mark it as indexed. The order makes every crash harmless: before
-/// the put the old version stays whole; after it the document is kept and known to be behind, and
+/// The documents are cut and taken in a batch at a time, small ones together: embed their chunks, put each into the
+/// [`DocumentStore`], replace their points in the [`VectorStore`], and only then mark each as indexed. The order makes every
+/// crash harmless: before the put the old version stays whole; after it the document is kept and known to be behind, and
 /// [`reindex`](Self::reindex) mends it. The same file name again is the same document and replaces it; for the moment
 /// between removing its old points and writing the new ones it is not found.
 ///
+/// A document that cannot be taken in does not keep the others out: when a batch fails for a reason that may be one
+/// document's, each of it is tried alone. The file still ends in an error, which names the document and says how many of
+/// the others are in. A store or a model that is away, and eight documents refused in a row, end the work at once.
+///
 /// - **Readiness:** always ready; the embedder is asked for its own, a batch at a time.
-/// - **Bounds:** one file (of at most [`MAX_FILE_BYTES`](super::MAX_FILE_BYTES)) and its vectors are held at a time;
-///   batches have 64 chunks. How many calls run at once is the caller's to limit.
+/// - **Bounds:** one file (of at most [`MAX_FILE_BYTES`](super::MAX_FILE_BYTES)), or those that
+///   [`take_all`](Self::take_all) is given, and the vectors of one batch are held at a time. A batch has 64 chunks and 512 KiB
+///   of text at most, or is one document; calls to embed and to write have 64 chunks. How many run at once is the caller's to
+///   limit.
 /// - **Cancellation:** dropping the future stops before the next step; what has been put stays, behind.
 /// - **Panics:** never of its own; a parser that panics fails its file.
 pub struct Ingestor<E, D, V> {
@@ -87,13 +94,25 @@ pub struct Ingestor<E, D, V> {
     bm25: Bm25,
 }
 
-/// Chunks embedded, or written to the index, in one call.
-const BATCH: usize = 64;
+/// Refusals in a row after which the fault is not the documents'.
+const IN_A_ROW: usize = 8;
 
-/// A document that has been read and cut.
-struct Prepared {
-    document: Document,
-    chunks: Vec<Chunk>,
+/// How the files of one call fare.
+struct Progresses<'r> {
+    requests: &'r [Ingest],
+    files: Vec<Fate>,
+    refused_in_a_row: usize,
+    /// Why nothing more is tried.
+    ended: Option<(ErrorKind, Stage, String)>,
+}
+
+/// How one file fares.
+#[derive(Default)]
+struct Fate {
+    done: Ingested,
+    refused: usize,
+    /// The first refusal.
+    error: Option<Error>,
 }
 
 // === impl Ingest ===
@@ -156,7 +175,7 @@ impl Ingest {
     }
 
     /// Reads and cuts the file. Processor work: not for the runtime's own threads.
-    fn prepare(&self, chunker: Chunker) -> Result<Vec<Prepared>, Error> {
+    fn prepare(&self, file: usize, chunker: Chunker) -> Result<Vec<Item>, Error> {
         let format = self.format.or_else(|| Format::of(&self.file_name)).ok_or_else(|| {
             Error::invalid(
                 Stage::Ingest,
@@ -164,10 +183,10 @@ impl Ingest {
             )
         })?;
         let texts = extract(format, &self.bytes)?;
-        Ok(texts.into_iter().map(|text| self.document(text, chunker)).collect())
+        Ok(texts.into_iter().map(|text| self.item(file, text, chunker)).collect())
     }
 
-    fn document(&self, text: Extracted, chunker: Chunker) -> Prepared {
+    fn item(&self, file: usize, text: Extracted, chunker: Chunker) -> Item {
         let tenant = self.scope.tenant();
         let name = match &text.name {
             Some(name) => Arc::from(format!("{}#{name}", self.file_name)),
@@ -189,7 +208,7 @@ impl Ingest {
                 text: piece.text.into(),
             })
             .collect();
-        Prepared { document: Document { id, branch: self.branch, title, file_name: name, labels }, chunks }
+        Item { file, document: Document { id, branch: self.branch, title, file_name: name, labels }, chunks }
     }
 }
 
@@ -230,18 +249,49 @@ impl<E, D, V> Ingestor<E, D, V> {
 }
 
 impl<E: Embedder, D: DocumentStore, V: VectorStore> Ingestor<E, D, V> {
-    /// Puts a kept document into the vector index again: after a crash, a new embedder, or a lost index.
+    /// Takes several files in, small ones together, and says of each how it went, in their order. Files of different scopes
+    /// never share a call.
+    pub async fn take_all(&self, requests: Vec<Ingest>) -> Vec<Result<Ingested, Error>> {
+        let timers: Vec<_> = requests.iter().map(|request| request.trace.time(Stage::Ingest)).collect();
+        let mut run = Progresses::new(&requests);
+        let mut items = Vec::new();
+        for (file, request) in requests.iter().enumerate() {
+            match self.prepare(file, request).await {
+                Ok(found) => {
+                    let chunks = found.iter().map(|item| item.chunks.len()).sum();
+                    request.tell(Progress::Prepared { documents: found.len(), chunks });
+                    items.extend(found);
+                }
+                Err(error) => run.fail(file, error),
+            }
+        }
+        let apart = |a: &Item, b: &Item| requests[a.file].scope != requests[b.file].scope;
+        for batch in batches(items, apart) {
+            self.take(&mut run, batch).await;
+        }
+        let done = run.finish();
+        drop(timers);
+        done
+    }
+
+    /// Puts kept documents into the vector index again, small ones together: after a crash, a new embedder, or a lost index.
     ///
     /// # Errors
-    /// The embedder's and the stores'.
+    /// The embedder's and the stores', naming the document. Those before it are in the index.
     pub async fn reindex(
         &self,
         scope: &TenantScope,
-        document: &Document,
-        chunks: &[Chunk],
+        documents: Vec<(Document, Vec<Chunk>)>,
     ) -> Result<(), Error> {
-        let vectors = self.embed(scope, &TraceHandle::new(), document, chunks, |_| ()).await?;
-        self.index(scope, document, chunks, vectors).await
+        let items = documents.into_iter().map(|(document, chunks)| Item { file: 0, document, chunks });
+        for batch in batches(items.collect(), |_, _| false) {
+            let done = async {
+                let vectors = self.embed(scope, &TraceHandle::new(), &batch, |_, _| ()).await?;
+                self.index(scope, &batch, vectors).await
+            };
+            done.await.map_err(|error| about(&batch, error))?;
+        }
+        Ok(())
     }
 
     /// Removes a document everywhere: from the truth first, so that it is out of every answer at once. True when there
@@ -257,49 +307,74 @@ impl<E: Embedder, D: DocumentStore, V: VectorStore> Ingestor<E, D, V> {
         Ok(removed)
     }
 
-    async fn ingest(&self, request: Ingest) -> Result<Ingested, Error> {
-        let Ingest { scope, trace, branch, .. } = &request;
+    async fn prepare(&self, file: usize, request: &Ingest) -> Result<Vec<Item>, Error> {
+        let Ingest { scope, branch, .. } = request;
         if !scope.admits(Origin::Tenant { tenant: scope.tenant(), branch: *branch }) {
             return Err(Error::new(ErrorKind::NotFound, Stage::Ingest).with_message("no such branch"));
         }
-        let timer = trace.time(Stage::Ingest);
-        let prepared = tokio::task::spawn_blocking({
-            let (request, chunker) = (request.clone(), self.chunker);
-            move || request.prepare(chunker)
-        })
-        .await
-        .map_err(|error| Error::invalid(Stage::Ingest, "the file could not be read").with_source(error))??;
-        let chunks = prepared.iter().map(|prepared| prepared.chunks.len()).sum();
-        request.tell(Progress::Prepared { documents: prepared.len(), chunks });
-
-        let mut done = Ingested::default();
-        for Prepared { document, chunks } in prepared {
-            let before = done.chunks;
-            let tell = |chunks| request.tell(Progress::Embedded { chunks: before + chunks });
-            let vectors = self.embed(scope, trace, &document, &chunks, tell).await?;
-            self.documents.put(scope, &document, &chunks).await?;
-            self.index(scope, &document, &chunks, vectors).await?;
-            done.documents.push(document.id);
-            done.chunks += chunks.len();
-            request.tell(Progress::Indexed { chunks: done.chunks });
-        }
-        drop(timer);
-        Ok(done)
+        let (request, chunker) = (request.clone(), self.chunker);
+        tokio::task::spawn_blocking(move || request.prepare(file, chunker))
+            .await
+            .map_err(|error| Error::invalid(Stage::Ingest, "the file could not be read").with_source(error))?
     }
 
+    /// Takes a batch in; when it fails for what may be the fault of one document, each of it alone.
+    async fn take(&self, run: &mut Progresses<'_>, batch: Vec<Item>) {
+        if run.ended.is_some() {
+            return run.pass_over(&batch);
+        }
+        match self.together(run, &batch).await {
+            Ok(()) => run.done(&batch),
+            Err(error) if batch.len() == 1 || is_outage(error.kind()) => run.refuse(&batch, error),
+            Err(_) => {
+                for item in batch.chunks(1) {
+                    if run.ended.is_some() {
+                        run.pass_over(item);
+                        continue;
+                    }
+                    match self.together(run, item).await {
+                        Ok(()) => run.done(item),
+                        Err(error) => run.refuse(item, error),
+                    }
+                }
+            }
+        }
+    }
+
+    /// All of these documents or, with an error, perhaps some of them. Doing it again is harmless.
+    async fn together(&self, run: &Progresses<'_>, items: &[Item]) -> Result<(), Error> {
+        let Some(request) = items.first().map(|first| &run.requests[first.file]) else { return Ok(()) };
+        let mut embedded: Vec<usize> = run.files.iter().map(|fate| fate.done.chunks).collect();
+        let told = |file: usize, more: usize| {
+            embedded[file] += more;
+            run.requests[file].tell(Progress::Embedded { chunks: embedded[file] });
+        };
+        let vectors = self.embed(&request.scope, &request.trace, items, told).await?;
+        for Item { document, chunks, .. } in items {
+            self.documents.put(&request.scope, document, chunks).await?;
+        }
+        self.index(&request.scope, items, vectors).await
+    }
+
+    /// A vector for each chunk of the documents, in order; `told` hears of which file and how many.
     async fn embed(
         &self,
         scope: &TenantScope,
         trace: &TraceHandle,
-        document: &Document,
-        chunks: &[Chunk],
-        tell: impl Fn(usize) + Send,
+        items: &[Item],
+        mut told: impl FnMut(usize, usize) + Send,
     ) -> Result<Vec<Embedding>, Error> {
+        let chunks: Vec<(&Item, &Chunk)> =
+            items.iter().flat_map(|item| item.chunks.iter().map(move |chunk| (item, chunk))).collect();
         let mut vectors = Vec::with_capacity(chunks.len());
         for batch in chunks.chunks(BATCH) {
-            let texts = batch.iter().map(|chunk| with_title(&document.title, &chunk.text)).collect();
-            let request =
-                EmbedRequest { scope: scope.clone(), trace: trace.clone(), kind: EmbedKind::Document, texts };
+            let text = |(item, chunk): &(&Item, &Chunk)| with_title(&item.document.title, &chunk.text);
+            let request = EmbedRequest {
+                scope: scope.clone(),
+                trace: trace.clone(),
+                kind: EmbedKind::Document,
+                texts: batch.iter().map(text).collect(),
+            };
             let found = self.embedder.clone().oneshot(request).await?;
             if found.len() != batch.len() {
                 return Err(Error::new(ErrorKind::ProviderInvalid, Stage::Embed).with_message(format!(
@@ -309,33 +384,137 @@ impl<E: Embedder, D: DocumentStore, V: VectorStore> Ingestor<E, D, V> {
                 )));
             }
             vectors.extend(found);
-            tell(vectors.len());
+            for of_file in batch.chunk_by(|(a, _), (b, _)| a.file == b.file) {
+                told(of_file[0].0.file, of_file.len());
+            }
         }
         Ok(vectors)
     }
 
-    async fn index(
-        &self,
-        scope: &TenantScope,
-        document: &Document,
-        chunks: &[Chunk],
-        vectors: Vec<Embedding>,
-    ) -> Result<(), Error> {
-        self.vectors.delete_document(scope, document.id).await?;
-        let mut vectors = vectors.into_iter();
-        for batch in chunks.chunks(BATCH) {
-            let points = batch.iter().zip(vectors.by_ref()).map(|(chunk, dense)| Point {
-                chunk: chunk.id,
-                document: document.id,
-                branch: document.branch,
-                dense,
-                sparse: self.bm25.document(&terms(&document.title, &chunk.text)),
-                labels: document.labels.clone(),
-            });
-            self.vectors.upsert(scope, points.collect()).await?;
+    /// Replaces the points of the documents, and then marks each.
+    async fn index(&self, scope: &TenantScope, items: &[Item], vectors: Vec<Embedding>) -> Result<(), Error> {
+        let ids: Vec<DocumentId> = items.iter().map(|item| item.document.id).collect();
+        self.vectors.delete_documents(scope, &ids).await?;
+        let mut points = self.points(items, vectors).into_iter();
+        loop {
+            let batch: Vec<Point> = points.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                break;
+            }
+            self.vectors.upsert(scope, batch).await?;
         }
-        self.documents.mark_indexed(scope, document.id).await
+        for id in ids {
+            self.documents.mark_indexed(scope, id).await?;
+        }
+        Ok(())
     }
+
+    fn points(&self, items: &[Item], vectors: Vec<Embedding>) -> Vec<Point> {
+        let chunks =
+            items.iter().flat_map(|item| item.chunks.iter().map(move |chunk| (&item.document, chunk)));
+        let point = |((document, chunk), dense): ((&Document, &Chunk), Embedding)| Point {
+            chunk: chunk.id,
+            document: document.id,
+            branch: document.branch,
+            dense,
+            sparse: self.bm25.document(&terms(&document.title, &chunk.text)),
+            labels: document.labels.clone(),
+        };
+        chunks.zip(vectors).map(point).collect()
+    }
+}
+
+// === impl Progresses ===
+
+impl<'r> Progresses<'r> {
+    fn new(requests: &'r [Ingest]) -> Self {
+        let files = requests.iter().map(|_| Fate::default()).collect();
+        Self { requests, files, refused_in_a_row: 0, ended: None }
+    }
+
+    fn done(&mut self, items: &[Item]) {
+        self.refused_in_a_row = 0;
+        for item in items {
+            let done = &mut self.files[item.file].done;
+            done.documents.push(item.document.id);
+            done.chunks += item.chunks.len();
+            self.requests[item.file].tell(Progress::Indexed { chunks: done.chunks });
+        }
+    }
+
+    /// These documents failed, for one reason.
+    fn refuse(&mut self, items: &[Item], error: Error) {
+        self.refused_in_a_row += items.len();
+        let error = about(items, error);
+        if is_outage(error.kind()) || self.refused_in_a_row >= IN_A_ROW {
+            self.ended = Some((error.kind(), error.stage(), error.to_string()));
+        }
+        if let Some(first) = items.first() {
+            self.fail(first.file, error);
+        }
+        self.pass_over(items.get(1..).unwrap_or_default());
+    }
+
+    /// These documents are not tried, or failed with others.
+    fn pass_over(&mut self, items: &[Item]) {
+        for item in items {
+            let error = self
+                .ended
+                .as_ref()
+                .map(|(kind, stage, message)| Error::new(*kind, *stage).with_message(message.clone()));
+            let unknown = || Error::new(ErrorKind::Internal, Stage::Ingest);
+            self.fail(item.file, error.unwrap_or_else(unknown));
+        }
+    }
+
+    fn fail(&mut self, file: usize, error: Error) {
+        let fate = &mut self.files[file];
+        fate.refused += 1;
+        fate.error.get_or_insert(error);
+    }
+
+    fn finish(self) -> Vec<Result<Ingested, Error>> {
+        self.files.into_iter().map(Fate::result).collect()
+    }
+}
+
+// === impl Fate ===
+
+impl Fate {
+    fn result(self) -> Result<Ingested, Error> {
+        let Some(error) = self.error else { return Ok(self.done) };
+        let taken = self.done.documents.len();
+        if taken + self.refused == 1 {
+            return Err(error);
+        }
+        let message = format!(
+            "{error} ({} of {} documents of the file are not taken in)",
+            self.refused,
+            taken + self.refused
+        );
+        Err(error.with_message(message))
+    }
+}
+
+/// True for what no document is to blame for.
+fn is_outage(kind: ErrorKind) -> bool {
+    kind.fails_closed()
+        || matches!(
+            kind,
+            ErrorKind::ProviderUnavailable | ErrorKind::ProviderRateLimited | ErrorKind::Timeout
+        )
+}
+
+/// The error, saying of which documents.
+fn about(items: &[Item], error: Error) -> Error {
+    let message = match items {
+        [] => return error,
+        [one] => format!("{}: {error}", one.document.file_name),
+        [first, others @ ..] => {
+            format!("{} and {} more documents: {error}", first.document.file_name, others.len())
+        }
+    };
+    error.with_message(message)
 }
 
 impl<E: Clone, D, V> Clone for Ingestor<E, D, V> {
@@ -367,7 +546,10 @@ impl<E: Embedder, D: DocumentStore, V: VectorStore> Service<Ingest> for Ingestor
 
     fn call(&mut self, request: Ingest) -> Self::Future {
         let this = self.clone();
-        ResponseFuture::new(async move { this.ingest(request).await })
+        ResponseFuture::new(async move {
+            let done = this.take_all(vec![request]).await.pop();
+            done.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, Stage::Ingest)))
+        })
     }
 }
 
@@ -388,186 +570,4 @@ fn stem(file_name: &str) -> Arc<str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use super::super::MemoryDocuments;
-    use super::*;
-    use crate::embed::LocalEmbedder;
-    use crate::port::{Hit, VectorQuery};
-    use crate::retrieve::{
-        DenseSource, EmbedQuery, EmbedQueryLayer, MemoryVectors, Query, Retrieve, SparseSource, fetch,
-    };
-    use crate::{Filter, Grant, TenantAuthority, TenantId};
-
-    /// Vectors that fail from the n-th write on, until told otherwise.
-    struct Flaky {
-        inner: MemoryVectors,
-        writes_left: AtomicU32,
-    }
-
-    impl VectorStore for Flaky {
-        async fn upsert(&self, scope: &TenantScope, points: Vec<Point>) -> Result<(), Error> {
-            let left = self.writes_left.load(Ordering::SeqCst);
-            if left == 0 {
-                return Err(Error::new(ErrorKind::StoreUnavailable, Stage::Ingest));
-            }
-            self.writes_left.store(left - 1, Ordering::SeqCst);
-            self.inner.upsert(scope, points).await
-        }
-
-        async fn delete_document(&self, scope: &TenantScope, document: DocumentId) -> Result<(), Error> {
-            self.inner.delete_document(scope, document).await
-        }
-
-        async fn search(&self, scope: &TenantScope, query: &VectorQuery) -> Result<Vec<Hit>, Error> {
-            self.inner.search(scope, query).await
-        }
-
-        async fn count(&self, scope: &TenantScope) -> Result<u64, Error> {
-            self.inner.count(scope).await
-        }
-    }
-
-    struct World {
-        documents: Arc<MemoryDocuments>,
-        vectors: Arc<Flaky>,
-        ingestor: Ingestor<LocalEmbedder, MemoryDocuments, Flaky>,
-    }
-
-    impl World {
-        fn new() -> Self {
-            let documents = Arc::new(MemoryDocuments::new(10_000));
-            let vectors = Arc::new(Flaky {
-                inner: MemoryVectors::new(768, 10_000),
-                writes_left: AtomicU32::new(u32::MAX),
-            });
-            let ingestor = Ingestor::new(LocalEmbedder::new(), Arc::clone(&documents), Arc::clone(&vectors));
-            Self { documents, vectors, ingestor }
-        }
-
-        async fn take(&self, scope: &TenantScope, name: &str, text: &str) -> Result<Ingested, Error> {
-            self.ingestor.clone().oneshot(Ingest::new(scope.clone(), name, text.to_owned())).await
-        }
-
-        fn sparse(&self) -> SparseSource<Flaky, MemoryDocuments, MemoryDocuments> {
-            let documents = Arc::clone(&self.documents);
-            SparseSource::new(Arc::clone(&self.vectors), Arc::clone(&documents), documents)
-        }
-
-        fn dense(&self) -> EmbedQuery<DenseSource<Flaky, MemoryDocuments>, LocalEmbedder> {
-            let source = DenseSource::new(Arc::clone(&self.vectors), Arc::clone(&self.documents));
-            tower_layer::Layer::layer(&EmbedQueryLayer::new(LocalEmbedder::new()), source)
-        }
-    }
-
-    fn scope(name: &str) -> TenantScope {
-        TenantAuthority::new().grant(TenantId::named(name))
-    }
-
-    async fn titles<R: Retrieve<()>>(source: R, scope: &TenantScope, text: &str) -> Vec<String> {
-        let query = Query {
-            scope: scope.clone(),
-            trace: TraceHandle::new(),
-            text: text.into(),
-            vector: (),
-            filter: Filter::default(),
-            limit: 10,
-        };
-        let found = fetch(source, query).await.unwrap();
-        found.iter().map(|passage| passage.title.to_string()).collect()
-    }
-
-    #[tokio::test]
-    async fn what_goes_in_is_found_by_its_own_tenant_only() {
-        let (world, a, b) = (World::new(), scope("a"), scope("b"));
-        world.take(&a, "phi.md", "# Học phí\n\nKhoá IELTS: 2.500.000đ mỗi tháng.").await.unwrap();
-        world.take(&a, "gio.md", "# Giờ mở cửa\n\nTừ 8 giờ sáng.").await.unwrap();
-        world.take(&b, "other.md", "# Khác\n\nHọc phí của người khác.").await.unwrap();
-        for query in ["học phí", "hoc phi"] {
-            assert_eq!(titles(world.sparse(), &a, query).await, ["Học phí"]);
-            assert_eq!(titles(world.dense(), &a, query).await[0], "Học phí");
-            assert_eq!(titles(world.sparse(), &b, query).await, ["Khác"]);
-        }
-        assert!(titles(world.sparse(), &scope("nobody"), "học phí").await.is_empty());
-        assert!(titles(world.sparse(), &a, "?!").await.is_empty());
-    }
-
-    #[tokio::test]
-    async fn the_same_file_again_replaces_and_a_removed_one_is_gone() {
-        let (world, a) = (World::new(), scope("a"));
-        let long: String = (0..400).map(|n| format!("Alpha sentence number {n}. ")).collect();
-        let first = world.take(&a, "x.txt", &long).await.unwrap();
-        assert!(first.chunks > 2);
-        let second = world.take(&a, "x.txt", "Beta.").await.unwrap();
-        assert_eq!((first.documents.clone(), second.chunks), (second.documents, 1));
-        assert_eq!(world.vectors.count(&a).await.unwrap(), 1);
-        assert!(titles(world.sparse(), &a, "alpha").await.is_empty());
-        assert_eq!(titles(world.sparse(), &a, "beta").await, ["x"]);
-
-        assert!(!world.ingestor.remove(&scope("b"), first.documents[0]).await.unwrap());
-        assert_eq!(titles(world.sparse(), &a, "beta").await, ["x"]);
-        assert!(world.ingestor.remove(&a, first.documents[0]).await.unwrap());
-        assert_eq!(world.vectors.count(&a).await.unwrap(), 0);
-        assert!(titles(world.sparse(), &a, "beta").await.is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_document_that_missed_the_index_is_mended() {
-        let (world, a) = (World::new(), scope("a"));
-        world.vectors.writes_left.store(0, Ordering::SeqCst);
-        let failed = world.take(&a, "x.md", "# X\n\nGamma.").await.unwrap_err();
-        assert_eq!(failed.kind(), ErrorKind::StoreUnavailable);
-        world.vectors.writes_left.store(u32::MAX, Ordering::SeqCst);
-        let behind = world.documents.behind(&a);
-        assert_eq!(behind.len(), 1);
-        for (document, chunks) in behind {
-            world.ingestor.reindex(&a, &document, &chunks).await.unwrap();
-        }
-        assert!(world.documents.behind(&a).is_empty());
-        assert_eq!(titles(world.sparse(), &a, "gamma").await, ["X"]);
-    }
-
-    #[tokio::test]
-    async fn an_embedder_that_fails_leaves_the_old_version_whole() {
-        let (world, a) = (World::new(), scope("a"));
-        world.take(&a, "x.md", "Delta.").await.unwrap();
-        let broken = tower::service_fn(|_: EmbedRequest| async { Ok::<_, Error>(Vec::<Embedding>::new()) });
-        let ingestor = Ingestor::new(broken, Arc::clone(&world.documents), Arc::clone(&world.vectors));
-        let failed = ingestor.oneshot(Ingest::new(a.clone(), "x.md", "Epsilon.")).await.unwrap_err();
-        assert_eq!(failed.kind(), ErrorKind::ProviderInvalid);
-        assert_eq!(titles(world.sparse(), &a, "delta").await, ["x"]);
-    }
-
-    #[tokio::test]
-    async fn progress_is_told_and_bad_requests_are_refused() {
-        let (world, a) = (World::new(), scope("a"));
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let told = Arc::clone(&seen);
-        let lines = "{\"text\":\"one\"}\n{\"text\":\"two\",\"id\":\"b\"}";
-        let request = Ingest::new(a.clone(), "d.jsonl", lines)
-            .with_progress(move |progress| told.lock().unwrap().push(progress));
-        let done = world.ingestor.clone().oneshot(request).await.unwrap();
-        assert_eq!((done.documents.len(), done.chunks), (2, 2));
-        assert_eq!(
-            *seen.lock().unwrap(),
-            [
-                Progress::Prepared { documents: 2, chunks: 2 },
-                Progress::Embedded { chunks: 1 },
-                Progress::Indexed { chunks: 1 },
-                Progress::Embedded { chunks: 2 },
-                Progress::Indexed { chunks: 2 },
-            ]
-        );
-
-        let unknown = world.take(&a, "x.exe", "MZ").await.unwrap_err();
-        assert_eq!(unknown.kind(), ErrorKind::InvalidInput);
-        let branch = BranchId::named(a.tenant(), "north");
-        let narrow = TenantAuthority::new()
-            .grant(Grant::new(a.tenant()).with_branches(crate::tenant::Branches::Only(Arc::from([]))));
-        let foreign = Ingest::new(narrow, "x.md", "text").with_branch(branch);
-        let refused = world.ingestor.clone().oneshot(foreign).await.unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::NotFound);
-    }
-}
+mod tests;

@@ -124,6 +124,23 @@ pub trait VectorStore: Send + Sync + 'static {
         document: DocumentId,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
+    /// As [`delete_document`](Self::delete_document) for several, in one call where the store can.
+    ///
+    /// # Errors
+    /// As [`delete_document`](Self::delete_document).
+    fn delete_documents(
+        &self,
+        scope: &TenantScope,
+        documents: &[DocumentId],
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        async move {
+            for document in documents {
+                self.delete_document(scope, *document).await?;
+            }
+            Ok(())
+        }
+    }
+
     /// The nearest points that the scope may see, best first.
     ///
     /// # Errors

@@ -167,7 +167,14 @@ impl VectorStore for QdrantStore {
     }
 
     async fn delete_document(&self, scope: &TenantScope, document: DocumentId) -> Result<(), Error> {
-        let request = convert::delete(&self.inner.collection, &Visible::document(scope, document));
+        self.delete_documents(scope, &[document]).await
+    }
+
+    async fn delete_documents(&self, scope: &TenantScope, documents: &[DocumentId]) -> Result<(), Error> {
+        if documents.is_empty() {
+            return Ok(());
+        }
+        let request = convert::delete(&self.inner.collection, &Visible::documents(scope, documents));
         self.inner.client.delete_points(request).await.map_err(convert::failed(Stage::Ingest))?;
         Ok(())
     }

@@ -175,6 +175,11 @@ async fn a_deleted_document_is_gone_at_once<V: VectorStore>(store: &V) {
     assert_eq!(hits.iter().map(|hit| hit.document).collect::<Vec<_>>(), [kept]);
     assert_eq!((store.count(&a).await.unwrap(), store.count(&b).await.unwrap()), (1, 1));
     store.delete_document(&a, gone).await.unwrap();
+    // several at once are the scope's own, and none are none
+    store.delete_documents(&a, &[]).await.unwrap();
+    store.upsert(&a, vec![point(&a, gone, 0), point(&a, document(), 0)]).await.unwrap();
+    store.delete_documents(&a, &[gone, kept, document()]).await.unwrap();
+    assert_eq!((store.count(&a).await.unwrap(), store.count(&b).await.unwrap()), (1, 1));
 }
 
 async fn the_same_chunk_again_replaces<V: VectorStore>(store: &V) {
