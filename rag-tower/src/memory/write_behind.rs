@@ -74,10 +74,10 @@ impl<M: MemoryStore> MemoryStore for WriteBehind<M> {
         let closed = {
             let mut waiting = self.shared.waiting();
             if !waiting.is_closed() {
-                waiting.push(new).map_err(|_| {
-                    Error::new(ErrorKind::Overloaded, Stage::Memory)
-                        .with_message("too many turns wait to be kept")
-                })?;
+                if !waiting.push(new) {
+                    return Err(Error::new(ErrorKind::Overloaded, Stage::Memory)
+                        .with_message("too many turns wait to be kept"));
+                }
                 drop(waiting);
                 self.shared.came.notify_one();
                 return Ok(());

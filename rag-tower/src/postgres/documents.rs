@@ -29,11 +29,12 @@ pub struct PgDocuments {
     database: Database,
     counts: Arc<Counts>,
     /// Text for asks of one tenant at the same time is read together.
-    texts: Arc<SharedReads<TenantId, Arc<[Uuid]>, Result<Arc<Texts>, DatabaseError>>>,
+    texts: Arc<TextReads>,
 }
 
 /// Passages by chunk, of one tenant.
 type Texts = HashMap<ChunkId, Passage>;
+type TextReads = SharedReads<TenantId, Arc<[Uuid]>, Result<Arc<Texts>, DatabaseError>>;
 
 /// What the vector index does not have yet.
 #[derive(Clone, Debug)]

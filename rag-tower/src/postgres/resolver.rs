@@ -21,9 +21,11 @@ use crate::tenant::{ApiKeys, BranchId, Branches, Grant, KeyHash, Role, TenantId,
 #[derive(Clone)]
 pub struct PgResolver {
     database: Database,
-    keys: Arc<SharedReads<[u8; 32], (), Result<Option<KeyFacts>, DatabaseError>>>,
-    tokens: Arc<SharedReads<(TenantId, Arc<str>), (), Result<Option<TokenFacts>, DatabaseError>>>,
+    keys: Arc<LookUps<[u8; 32], KeyFacts>>,
+    tokens: Arc<LookUps<(TenantId, Arc<str>), TokenFacts>>,
 }
+
+type LookUps<K, Facts> = SharedReads<K, (), Result<Option<Facts>, DatabaseError>>;
 
 /// What is known of an API key.
 #[derive(Clone, Debug)]

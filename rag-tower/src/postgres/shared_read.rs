@@ -39,6 +39,9 @@ enum Told<K: Key, I, R> {
     Lead(Lead<K, I, R>),
 }
 
+/// Where one who waits hears of it.
+type Place<K, I, R> = oneshot::Receiver<Told<K, I, R>>;
+
 /// The right and the duty to read, for all who share it. Dropping it passes both on.
 struct Lead<K: Key, I, R> {
     groups: Arc<Groups<K, I, R>>,
@@ -78,7 +81,7 @@ impl<K: Key, I: Clone, R: Clone> SharedReads<K, I, R> {
     }
 
     /// The lead, or the place of one who waits.
-    fn join(&self, key: K, item: I) -> Result<Lead<K, I, R>, oneshot::Receiver<Told<K, I, R>>> {
+    fn join(&self, key: K, item: I) -> Result<Lead<K, I, R>, Place<K, I, R>> {
         match self.0.lock().entry(key) {
             Entry::Occupied(mut group) => {
                 let (tell, told) = oneshot::channel();

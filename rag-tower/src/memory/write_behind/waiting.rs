@@ -34,11 +34,11 @@ struct Lane {
 // === impl Waiting ===
 
 impl Waiting {
-    /// Takes a turn, or gives it back when there is no room.
-    pub(super) fn push(&mut self, new: NewTurn) -> Result<(), NewTurn> {
+    /// Takes a turn; false when there is no room for it.
+    pub(super) fn push(&mut self, new: NewTurn) -> bool {
         let bytes = bytes(&new);
         if self.turns >= TURNS || self.bytes + bytes > BYTES {
-            return Err(new);
+            return false;
         }
         (self.turns, self.bytes) = (self.turns + 1, self.bytes + bytes);
         let tenant = new.scope.tenant();
@@ -48,7 +48,7 @@ impl Waiting {
             self.ready.push_back(tenant);
         }
         lane.turns.push_back(new);
-        Ok(())
+        true
     }
 
     /// The oldest turns of the tenant whose turn it is; they wait until [`settle`](Self::settle).
@@ -131,11 +131,11 @@ mod tests {
     fn tenants_take_turns_and_their_turns_stay_in_order() {
         let (mut waiting, [one, two]) = (Waiting::default(), std::array::from_fn(|_| SessionId::generate()));
         for (tenant, session, text) in [("a", one, "1"), ("a", one, "2"), ("a", one, "3"), ("b", two, "4")] {
-            waiting.push(new(tenant, session, text)).unwrap();
+            assert!(waiting.push(new(tenant, session, text)));
         }
         let first = waiting.take(2).unwrap();
         assert_eq!(questions(&first), ["1", "2"]);
-        waiting.push(new("a", one, "5")).unwrap();
+        assert!(waiting.push(new("a", one, "5")));
         let second = waiting.take(2).unwrap();
         assert_eq!(questions(&second), ["4"]);
         assert!(waiting.take(2).is_none(), "the first tenant is busy");
@@ -154,14 +154,14 @@ mod tests {
     fn there_is_room_for_so_many_turns_and_so_much_text() {
         let (mut waiting, session) = (Waiting::default(), SessionId::generate());
         for _ in 0..TURNS {
-            waiting.push(new("a", session, "q")).unwrap();
+            assert!(waiting.push(new("a", session, "q")));
         }
-        assert!(waiting.push(new("a", session, "q")).is_err());
+        assert!(!waiting.push(new("a", session, "q")));
         let taken = waiting.take(1).unwrap();
         waiting.settle(&taken);
-        waiting.push(new("a", session, "q")).unwrap();
+        assert!(waiting.push(new("a", session, "q")));
         assert_eq!(waiting.clear(), TURNS);
-        waiting.push(new("a", session, &"q".repeat(BYTES))).unwrap();
-        assert!(waiting.push(new("a", session, "q")).is_err());
+        assert!(waiting.push(new("a", session, &"q".repeat(BYTES))));
+        assert!(!waiting.push(new("a", session, "q")));
     }
 }
