@@ -32,6 +32,8 @@ use crate::tooling;
 
 /// The database of the private cluster.
 const DATABASE: &str = "postgres";
+/// Connections of what is written in the background.
+const BACKGROUND: u32 = 4;
 /// The most that waits on disk for Postgres, in bytes: about a million rows.
 const SPOOL: u64 = 2 * 1024 * 1024 * 1024;
 /// Documents that are looked up at once while an index is mended.
@@ -45,6 +47,8 @@ pub(crate) struct Platform {
     writer: TraceWriter,
     conversations: MemoryWriter,
     pub(crate) database: Database,
+    /// What is written in the background goes through connections of its own.
+    aside: Database,
     pub(crate) documents: Arc<PgDocuments>,
     pub(crate) index: Arc<Index>,
     pub(crate) intake: Intake,
@@ -90,12 +94,13 @@ impl Platform {
         let ingestor = Ingestor::new(embedder.service.clone(), Arc::clone(&documents), Arc::clone(&index))
             .with_chunker(chunker);
 
+        let aside = database.aside(BACKGROUND);
         let spool = Spool::open(data.spool(), SPOOL).map_err(|error| {
             Failure::because(format!("{} cannot be used", data.spool().display()), &error)
         })?;
-        let (traces, writer) =
-            spawn_writer(PgTraceStore::new(&database), WriterConfig::default().spool(spool));
-        let (memory, conversations) = spawn_memory_writer(PgMemoryStore::new(&database));
+        let (traces, writer) = spawn_writer(PgTraceStore::new(&aside), WriterConfig::default().spool(spool));
+        let (memory, conversations) =
+            spawn_memory_writer(PgMemoryStore::new(&database).with_writes_through(&aside));
         let book = InMemoryBook::new();
         let labels = Labels::new()
             .with_routes([
@@ -133,6 +138,7 @@ impl Platform {
             writer,
             conversations,
             database,
+            aside,
             documents,
             index,
             intake: Intake::new(ingestor, epochs),
@@ -274,6 +280,7 @@ impl Platform {
         if let Err(error) = self.index.close().await {
             tracing::error!(%error, "the vector index could not be flushed; the next start mends it");
         }
+        self.aside.close().await;
         self.database.close().await;
         if let Some(cluster) = self.cluster
             && let Err(error) = cluster.stop().await

@@ -148,6 +148,15 @@ impl Database {
         Ok(Self { pool, login: Login::Own { bypasses } })
     }
 
+    /// Another pool of the same login, of at most this many connections: for what is written in the background, which must
+    /// not take connections from those who wait for an answer.
+    #[must_use]
+    pub fn aside(&self, connections: u32) -> Self {
+        let options = self.pool.options().clone().min_connections(0).max_connections(connections.max(1));
+        let pool = options.connect_lazy_with((*self.pool.connect_options()).clone());
+        Self { pool, login: self.login }
+    }
+
     /// Closes every connection, after the transactions that are open have ended.
     pub async fn close(&self) {
         self.pool.close().await;

@@ -26,6 +26,7 @@ use crate::tenant::{TenantId, TenantScope};
 #[derive(Clone, Debug)]
 pub struct PgMemoryStore {
     database: Database,
+    writes: Database,
     folding: Folding,
 }
 
@@ -35,7 +36,14 @@ impl PgMemoryStore {
     /// Keeps conversations in this database.
     #[must_use]
     pub fn new(database: &Database) -> Self {
-        Self { database: database.clone(), folding: Folding::default() }
+        Self { database: database.clone(), writes: database.clone(), folding: Folding::default() }
+    }
+
+    /// Sets where turns are written, such as [`Database::aside`]. Default: where they are read.
+    #[must_use]
+    pub fn with_writes_through(mut self, database: &Database) -> Self {
+        self.writes = database.clone();
+        self
     }
 
     /// Sets how much a session remembers. Default: [`Folding::default`].
@@ -74,7 +82,7 @@ impl PgMemoryStore {
             subjects.push(first.scope.subject().map(|subject| subject.to_string()));
             columns.push(self.folded(History::new(first.session, scope.tenant()), turns));
         }
-        let mut tx = TenantTx::begin(&self.database, scope).await?;
+        let mut tx = TenantTx::begin(&self.writes, scope).await?;
         let rows = sqlx::query(sql::OPEN_SESSIONS)
             .bind(scope.tenant().as_uuid())
             .bind(columns.ids)
