@@ -62,6 +62,14 @@ async fn main() {
         let after = processor_us(server.pid());
         (own, postgres) = (own + after.0 - before.0, postgres + after.1 - before.1);
         asks += full[round - 1].sent;
+        let rps = |reports: &[Report]| reports.last().map_or(f64::NAN, |report| report.rps);
+        eprintln!(
+            "  one connection {:.0} and {:.0} a second, {CONNECTIONS} connections {:.0} and {:.0}",
+            rps(&bare_one),
+            rps(&full_one),
+            rps(&bare),
+            rps(&full)
+        );
     }
     let busy = resident_mb(server.pid());
     let (bare, full) = (median(bare), median(full));
