@@ -13,9 +13,6 @@ use crate::points::{self, AnyOf, DENSE, SPARSE, TENANT, Visible};
 use crate::port::{Hit, Point, QueryVector, SparseVector};
 use crate::tenant::TenantScope;
 
-/// What the graph search looks at when a tenant has too many points for an exact one.
-const SEARCH_WIDTH: usize = 256;
-
 pub(super) fn config(dimensions: usize) -> EdgeConfig {
     EdgeConfigBuilder::new()
         .vector(DENSE, EdgeVectorParamsBuilder::new(dimensions, qdrant_edge::Distance::Cosine).build())
@@ -79,7 +76,7 @@ pub(super) fn query(
         score_threshold: None,
         limit,
         offset: 0,
-        params: Some(SearchParams { exact, hnsw_ef: Some(SEARCH_WIDTH), ..SearchParams::default() }),
+        params: Some(SearchParams { exact, hnsw_ef: Some(points::SEARCH_WIDTH), ..SearchParams::default() }),
         with_vector: WithVector::Bool(false),
         with_payload: WithPayloadInterface::Bool(payload),
     })

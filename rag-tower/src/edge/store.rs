@@ -15,7 +15,7 @@ use super::convert;
 use super::files::{DIMENSIONS, Directory, Opened};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::passage::{DocumentId, Found};
-use crate::points::{BRANCH, DOCUMENT, TENANT, Visible};
+use crate::points::{BRANCH, DOCUMENT, EXACT_UP_TO, TENANT, Visible};
 use crate::port::{FusedHit, Hit, HybridQuery, Point, QueryVector, VectorQuery, VectorStore};
 use crate::rank::rrf;
 use crate::tenant::TenantScope;
@@ -29,8 +29,8 @@ use crate::tenant::TenantScope;
 ///   processors, and one write at a time (the engine panics when a flush meets an update).
 /// - **Upkeep:** after about 10,000 written points, and a fifth of all points, the next write also optimises the index, which takes seconds;
 ///   searches run on meanwhile.
-/// - **Accuracy:** a search is exact for a tenant of up to 20,000 points; above, it walks the graph with a width of
-///   256. Searches by words are always exact.
+/// - **Accuracy:** a search is exact for a tenant of up to 50,000 points; above, it walks the graph with a width of
+///   512. Searches by words are always exact.
 /// - **Room:** a write is refused when the disk has less than 256 MB left. The engine writes through memory maps, and a
 ///   page that a full disk cannot hold would end the process.
 /// - **Closing:** [`close`](Self::close) lets go of the directory. Dropping the last clone does too, after a short
@@ -63,8 +63,6 @@ struct Inner {
 
 /// Room that the disk must have before a write, in bytes: more than one document and the engine's next files take.
 const ROOM: u64 = 256 * 1024 * 1024;
-/// Points of one tenant up to which a search compares all of them.
-const EXACT_UP_TO: usize = 20_000;
 /// Written points after which the index is optimised.
 const OPTIMISE_AFTER: usize = 10_000;
 /// The part of all points that must have been written too: an optimisation of a large index costs more.

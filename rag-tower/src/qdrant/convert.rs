@@ -19,11 +19,6 @@ use crate::port::{Hit, Point, QueryVector, VectorQuery};
 use crate::rank::RRF_K;
 use crate::tenant::TenantScope;
 
-/// What the graph search looks at when a tenant has too many points for an exact one.
-const SEARCH_WIDTH: u64 = 256;
-/// Points of one tenant up to which the server is told to compare all of them.
-const EXACT_UP_TO: u64 = 20_000;
-
 /// Hits that the server is asked for beyond those that are wanted: it orders equal scores as it likes, and they are
 /// ordered by chunk here. More are never equal: `1 / (60 + a) + 1 / (60 + b)` takes few values twice.
 const TIES: usize = 16;
@@ -38,7 +33,7 @@ pub(super) fn collection(name: &str, dimensions: u64) -> CreateCollection {
     let mut sparse = SparseVectorsConfigBuilder::default();
     sparse.add_named_vector_params(SPARSE, SparseVectorParamsBuilder::default());
     // The server counts a vector's kilobytes, not vectors.
-    let threshold = (EXACT_UP_TO * dimensions * 4).div_ceil(1024).max(10);
+    let threshold = (points::EXACT_UP_TO as u64 * dimensions * 4).div_ceil(1024).max(10);
     CreateCollectionBuilder::new(name)
         .vectors_config(dense)
         .sparse_vectors_config(sparse)
@@ -145,7 +140,7 @@ fn input(vector: QueryVector) -> (VectorInput, &'static str) {
 }
 
 fn params() -> SearchParams {
-    SearchParamsBuilder::default().hnsw_ef(SEARCH_WIDTH).build()
+    SearchParamsBuilder::default().hnsw_ef(points::SEARCH_WIDTH as u64).build()
 }
 
 pub(super) fn hit(point: &ScoredPoint) -> Result<Hit, Error> {
