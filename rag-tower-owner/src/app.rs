@@ -27,6 +27,7 @@ use crate::owner_store::{OwnerStore, PgOwnerSessions};
 use crate::platform::{Platform, failed};
 use crate::routes::{Auth, Endpoint, Method, ROUTES, Route};
 use crate::secrets::{OwnerSecret, Secrets};
+use crate::zone::Zone;
 
 /// What handlers need.
 pub(crate) struct App {
@@ -34,6 +35,7 @@ pub(crate) struct App {
     pub(crate) database: Database,
     pub(crate) feedback: PgFeedback,
     pub(crate) owner: OwnerStore,
+    pub(crate) zone: Zone,
     owner_auth: OwnerAuth<PgOwnerSessions>,
     pub(crate) demo: Option<Demo>,
     pub(crate) tokens: TenantTokens,
@@ -141,6 +143,7 @@ impl App {
         let owner_auth = OwnerAuth::with_sessions(settings, sessions).map_err(failed("the owner's login"))?;
         Ok(Self {
             owner: OwnerStore::new(&platform.database),
+            zone: config.zone.clone(),
             owner_auth,
             asks: platform.asks.clone(),
             database: platform.database.clone(),

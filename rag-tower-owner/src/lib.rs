@@ -68,6 +68,8 @@ pub mod tenant_data;
 mod tooling;
 #[cfg(feature = "server")]
 pub mod tools;
+#[cfg(feature = "server")]
+mod zone;
 
 pub use rag_tower::masking;
 

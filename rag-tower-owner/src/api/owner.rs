@@ -21,6 +21,7 @@ use crate::http::invalid;
 use crate::owner_store::{
     Cursor, Figures, HandoffFilter, HandoffLine, List, LogFilter, LogLine, Page, TraceDetail,
 };
+use crate::zone::Zone;
 
 /// The states of a ticket.
 const HANDOFFS: [&str; 3] = ["new", "contacted", "closed"];
@@ -51,7 +52,7 @@ pub(crate) async fn metrics(
     asked: Asked,
 ) -> Result<Json<Figures>, Problem> {
     let asked = params(asked)?;
-    let (since, until) = asked.range()?;
+    let (since, until) = asked.range(&app.zone)?;
     let figures = app.owner.figures(&owner, asked.tenant()?, since, until).await.map_err(problem)?;
     Ok(Json(figures))
 }
@@ -63,7 +64,7 @@ pub(crate) async fn logs(
     asked: Asked,
 ) -> Result<Json<List<LogLine>>, Problem> {
     let asked = params(asked)?;
-    let (since, until) = asked.range()?;
+    let (since, until) = asked.range(&app.zone)?;
     let status = one_of("status", asked.status.as_deref(), &Status::ALL.map(Status::as_str))?;
     let text = given(asked.q.as_deref());
     if text.is_some_and(|text| text.chars().count() > MAX_TEXT) {
@@ -99,7 +100,7 @@ pub(crate) async fn handoffs(
     asked: Asked,
 ) -> Result<Json<List<HandoffLine>>, Problem> {
     let asked = params(asked)?;
-    let (since, until) = asked.range()?;
+    let (since, until) = asked.range(&app.zone)?;
     let status = one_of("status", asked.status.as_deref(), &HANDOFFS)?;
     let filter = HandoffFilter { tenant: asked.tenant()?, since, until, status };
     Ok(Json(app.owner.handoffs(&owner, &filter, &asked.page()?).await.map_err(problem)?))
@@ -121,8 +122,12 @@ impl Params {
             .map_err(|_| invalid("`tenant_id` cannot be used: expected a tenant's id, a UUID".to_owned()))
     }
 
-    fn range(&self) -> Result<(Option<time::OffsetDateTime>, Option<time::OffsetDateTime>), Problem> {
-        Ok((moment(End::Since, self.since.as_deref())?, moment(End::Until, self.until.as_deref())?))
+    fn range(
+        &self,
+        zone: &Zone,
+    ) -> Result<(Option<time::OffsetDateTime>, Option<time::OffsetDateTime>), Problem> {
+        let (since, until) = (self.since.as_deref(), self.until.as_deref());
+        Ok((moment(End::Since, since, zone)?, moment(End::Until, until, zone)?))
     }
 
     fn page(&self) -> Result<Page, Problem> {

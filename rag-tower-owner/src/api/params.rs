@@ -2,9 +2,10 @@
 
 use rag_tower::http::Problem;
 use time::macros::format_description;
-use time::{Date, Duration, OffsetDateTime};
+use time::{Date, OffsetDateTime};
 
 use crate::http::invalid;
+use crate::zone::Zone;
 
 /// The rows of a page, unless asked otherwise.
 const LIMIT: u32 = 50;
@@ -18,8 +19,8 @@ pub(crate) enum End {
     Until,
 }
 
-/// A moment: epoch seconds, or a date in UTC, which as an end stands for the end of its day. Empty is none.
-pub(crate) fn moment(end: End, text: Option<&str>) -> Result<Option<OffsetDateTime>, Problem> {
+/// A moment: epoch seconds, or a date in the zone, which as an end stands for the end of its day. Empty is none.
+pub(crate) fn moment(end: End, text: Option<&str>, zone: &Zone) -> Result<Option<OffsetDateTime>, Problem> {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
     let name = if end == End::Since { "since" } else { "until" };
     let refused =
@@ -31,11 +32,8 @@ pub(crate) fn moment(end: End, text: Option<&str>) -> Result<Option<OffsetDateTi
         OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| refused())?
     } else {
         let date = Date::parse(text, format_description!("[year]-[month]-[day]")).map_err(|_| refused())?;
-        let midnight = date.midnight().assume_utc();
-        match end {
-            End::Since => midnight,
-            End::Until => midnight.checked_add(Duration::DAY).ok_or_else(refused)?,
-        }
+        let day = if end == End::Since { Some(date) } else { date.next_day() };
+        day.and_then(|day| zone.start_of(day)).ok_or_else(refused)?
     };
     Ok(Some(at))
 }
@@ -62,7 +60,11 @@ mod tests {
     use super::*;
 
     fn seconds(end: End, text: &str) -> Option<i64> {
-        moment(end, Some(text)).ok().flatten().map(OffsetDateTime::unix_timestamp)
+        seconds_in("UTC", end, text)
+    }
+
+    fn seconds_in(zone: &str, end: End, text: &str) -> Option<i64> {
+        moment(end, Some(text), &zone.parse().unwrap()).ok().flatten().map(OffsetDateTime::unix_timestamp)
     }
 
     #[test]
@@ -70,13 +72,16 @@ mod tests {
         assert_eq!(seconds(End::Since, "2026-01-31"), Some(1_769_817_600));
         assert_eq!(seconds(End::Until, "2026-01-31"), Some(1_769_817_600 + 86_400));
         assert_eq!(seconds(End::Until, "1769817600"), Some(1_769_817_600));
-        assert_eq!(moment(End::Since, Some(" ")).unwrap(), None);
+        assert_eq!(moment(End::Since, Some(" "), &"UTC".parse().unwrap()).unwrap(), None);
+        // seven hours earlier; a moment is the same everywhere
+        assert_eq!(seconds_in("Asia/Ho_Chi_Minh", End::Since, "2026-01-31"), Some(1_769_817_600 - 25_200));
+        assert_eq!(seconds_in("Asia/Ho_Chi_Minh", End::Since, "1769817600"), Some(1_769_817_600));
     }
 
     #[test]
     fn nonsense_says_what_was_expected() {
         for text in ["yesterday", "2026-13-01", "2026-02-30", "-5", "99999999999999", "9999-12-31T00:00"] {
-            let problem = moment(End::Since, Some(text)).expect_err(text);
+            let problem = moment(End::Since, Some(text), &"UTC".parse().unwrap()).expect_err(text);
             assert_eq!(problem.status(), http::StatusCode::BAD_REQUEST);
         }
         assert_eq!(limit(None).unwrap(), 50);

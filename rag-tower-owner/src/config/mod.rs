@@ -24,6 +24,7 @@ pub use self::provider::Provider;
 pub use self::reranker::Reranker;
 use self::source::Values;
 pub use crate::secret::Secret;
+pub use crate::zone::Zone;
 
 /// The file that is read when no other is named.
 pub const FILE_NAME: &str = "rag-tower.toml";
@@ -80,6 +81,8 @@ pub struct Config {
     pub metrics_addr: SocketAddr,
     /// The data directory.
     pub data: PathBuf,
+    /// The time zone that dates of reports are read in.
+    pub zone: Zone,
     /// A fixed API key of the demo language centre.
     pub demo_key: Option<Secret>,
     /// What is logged: a level, or `target=level` pairs.

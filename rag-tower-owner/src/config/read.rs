@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::source::{FileContents, Values};
-use super::{Config, ConfigError, Secret, provider, reranker};
+use super::{Config, ConfigError, Secret, Zone, provider, reranker};
 use crate::secret;
 
 /// The least length of the owner's password, in characters.
@@ -97,6 +97,7 @@ impl Reader<'_> {
         let owner_password = self.secret("OWNER_PASSWORD", PASSWORD);
         let owner_password_hash = self.hash("OWNER_PASSWORD_HASH");
         let jwt_secret = self.secret("JWT_SECRET", KEY);
+        let zone = self.zone("RAG_TOWER_ZONE");
         let demo_key = self.secret("RAG_TOWER_DEMO_KEY", KEY);
         let frontend_origin = self.origins("FRONTEND_ORIGIN");
         let log_json = self.log_format("RAG_TOWER_LOG_FORMAT");
@@ -125,6 +126,7 @@ impl Reader<'_> {
             addr: addr?,
             metrics_addr: metrics_addr?,
             data: data?,
+            zone: zone?,
             demo_key,
             log: self.values.get("RAG_TOWER_LOG")?.to_owned(),
             log_json,
@@ -174,6 +176,15 @@ impl Reader<'_> {
             ));
         }
         Some(Secret::new(text))
+    }
+
+    fn zone(&mut self, name: &str) -> Option<Zone> {
+        let text = self.values.get(name)?;
+        let zone = text.parse::<Zone>();
+        if let Err(expected) = &zone {
+            self.problem(format!("{name} is {text:?}: {expected}"));
+        }
+        zone.ok()
     }
 
     fn secret(&mut self, name: &str, least: usize) -> Option<Secret> {
