@@ -38,13 +38,15 @@ macro_rules! migration {
 }
 
 /// The trace tables: they apply alone.
-const TRACE: &[(i64, &str, &str)] = &[migration!("trace", 20261120000001, "traces")];
+const TRACE: &[(i64, &str, &str)] =
+    &[migration!("trace", 20261120000001, "traces"), migration!("trace", 20261121000001, "rollups")];
 
 /// The server's tables: they need the roles and the trace tables.
 const SERVER: &[(i64, &str, &str)] = &[
     migration!("server", 20261120000101, "registry"),
     migration!("server", 20261120000102, "corpus"),
     migration!("server", 20261120000103, "sessions"),
+    migration!("server", 20261121000101, "rollups"),
 ];
 
 /// Makes the roles, the login and the whole schema; what is there already stays. Any number of processes may call it
@@ -77,11 +79,12 @@ pub async fn bootstrap(admin_url: &str, login: &str, password: Option<&str>) -> 
     Ok(())
 }
 
-/// Applies the trace tables alone, as the role that `url` logs in as: one schema, three tables, no roles. For an
-/// application that records its traces beside its own tables; its migrations and ours do not meet, because ours are
-/// recorded in `rag_tower._migrations`.
+/// Applies the trace tables alone, as the role that `url` logs in as: one schema with traces, feedback, tickets and their
+/// rollups, no roles. For an application that records its traces beside its own tables; its migrations and ours do not
+/// meet, because ours are recorded in `rag_tower._migrations`.
 ///
-/// The role that applies them may write traces. Let another one write with `SELECT rag_tower.allow_trace_writer('name')`.
+/// The role that applies them may write traces and fold rollups. Let another one with
+/// `SELECT rag_tower.allow_trace_writer('name')` and `SELECT rag_tower.allow_rollup_folder('name')`.
 ///
 /// # Errors
 /// [`DatabaseError::Connect`] and [`DatabaseError::Migrate`].

@@ -55,6 +55,8 @@ pub(super) enum Role {
     Owner,
     /// Finds whose work is waiting.
     Jobs,
+    /// Folds rollups: the jobs' role, while it says that it does.
+    Folder,
 }
 
 // === impl DatabaseOptions ===
@@ -179,7 +181,7 @@ impl Database {
         role: Role,
         tenant: Option<uuid::Uuid>,
     ) -> Result<Transaction<'static, Postgres>, DatabaseError> {
-        if self.login == (Login::Own { bypasses: true }) && role != Role::Writer {
+        if self.login == (Login::Own { bypasses: true }) && role.writes().is_empty() {
             return Err(DatabaseError::Refused(vec![audit::bypassing_login()]));
         }
         let role_name = (self.login == Login::Server).then(|| role.name());
@@ -187,13 +189,13 @@ impl Database {
         // next one is tried; a new connection that fails is the database's own answer.
         for _ in 0..self.pool.size() {
             let rested = self.pool.num_idle() > 0;
-            let begin = sql::begin(role_name, tenant, role == Role::Writer);
+            let begin = sql::begin(role_name, tenant, role.writes());
             match self.pool.begin_with(begin).await.map_err(DatabaseError::from) {
                 Err(DatabaseError::Unavailable(_)) if rested => {}
                 other => return other,
             }
         }
-        Ok(self.pool.begin_with(sql::begin(role_name, tenant, role == Role::Writer)).await?)
+        Ok(self.pool.begin_with(sql::begin(role_name, tenant, role.writes())).await?)
     }
 
     /// A connection with the login's own rights, for the audit.
@@ -214,7 +216,7 @@ impl fmt::Debug for Database {
 // === impl Role ===
 
 impl Role {
-    /// Every role.
+    /// Every role of the cluster.
     pub(super) const ALL: [Self; 5] = [Self::Tenant, Self::Writer, Self::Resolver, Self::Owner, Self::Jobs];
 
     /// Its name in the cluster.
@@ -224,7 +226,16 @@ impl Role {
             Self::Writer => "rag_writer",
             Self::Resolver => "rag_resolver",
             Self::Owner => "rag_owner",
-            Self::Jobs => "rag_jobs",
+            Self::Jobs | Self::Folder => "rag_jobs",
+        }
+    }
+
+    /// What policies that are not a tenant's ask for besides the role.
+    const fn writes(self) -> &'static str {
+        match self {
+            Self::Writer => "on",
+            Self::Folder => "fold",
+            Self::Tenant | Self::Resolver | Self::Owner | Self::Jobs => "",
         }
     }
 }

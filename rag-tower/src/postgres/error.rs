@@ -27,6 +27,8 @@ pub enum DatabaseError {
     Query(Cause),
     /// The connection was lost, or none was free in time.
     Unavailable(Cause),
+    /// A row holds what this version cannot read.
+    Unreadable(Cause),
 }
 
 // === impl DatabaseError ===
@@ -91,6 +93,7 @@ impl fmt::Display for DatabaseError {
             Self::Migrate(source) => write!(f, "the schema could not be brought up to date: {source}"),
             Self::Query(_) => f.write_str("a statement failed"),
             Self::Unavailable(_) => f.write_str("the database is unavailable"),
+            Self::Unreadable(_) => f.write_str("a row cannot be read by this version"),
         }
     }
 }
@@ -102,7 +105,8 @@ impl std::error::Error for DatabaseError {
             | Self::Connect(source)
             | Self::Migrate(source)
             | Self::Query(source)
-            | Self::Unavailable(source) => Some(source.as_ref()),
+            | Self::Unavailable(source)
+            | Self::Unreadable(source) => Some(source.as_ref()),
             Self::Refused(_) => None,
         }
     }

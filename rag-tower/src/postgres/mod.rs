@@ -27,10 +27,10 @@
 //! | role | may | used by |
 //! |---|---|---|
 //! | `rag_tenant` | one tenant's rows | [`TenantTx`] |
-//! | `rag_writer` | append trace rows, read back their ids | [`PgTraceStore`] |
+//! | `rag_writer` | append trace rows and what they add to rollups, read back their ids | [`PgTraceStore`] |
 //! | `rag_resolver` | see the key whose hash is presented, and its tenant | [`PgResolver`] |
-//! | `rag_owner` | read traces, feedback, tickets; keep the registry | [`OwnerTx`] |
-//! | `rag_jobs` | see which tenants have work waiting | [`PgDocuments::tenants_behind`] |
+//! | `rag_owner` | read traces, feedback, tickets and rollups; keep the registry | [`OwnerTx`] |
+//! | `rag_jobs` | see which tenants have work waiting; fold rollups | [`PgDocuments::tenants_behind`], [`PgRollups`] |
 //!
 //! Without a tenant every table is empty, for every role and for the owner of the tables.
 
@@ -44,6 +44,7 @@ mod feedback;
 mod handoffs;
 mod memory_store;
 mod resolver;
+mod rollups;
 mod settings;
 mod shared_read;
 mod sql;
@@ -60,6 +61,7 @@ pub use self::feedback::{PgFeedback, Rating};
 pub use self::handoffs::{NewHandoff, Opened, PgHandoffs};
 pub use self::memory_store::PgMemoryStore;
 pub use self::resolver::{KeyFacts, PgResolver, TokenFacts};
+pub use self::rollups::{Count, Folded, Measures, PgRollups, Sketch, SketchError};
 pub use self::settings::{PgSettings, TenantSettings};
 pub use self::tenant_tx::{OwnerTx, TenantTx};
 pub use self::trace_store::PgTraceStore;

@@ -3,14 +3,17 @@
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-/// The beginning of every transaction, in one round trip: role, tenant and whether it is the writer, for this transaction
-/// only. `role` is `None` for a login that has no roles to become.
+/// The beginning of every transaction, in one round trip: role, tenant and what it writes (`on` for traces, `fold` for
+/// rollups, else nothing), for this transaction only. `role` is `None` for a login that has no roles to become.
 ///
 /// It is sent as text: a name of ours and a UUID's digits, nothing that anyone wrote.
-pub(super) fn begin(role: Option<&'static str>, tenant: Option<Uuid>, writer: bool) -> AssertSqlSafe<String> {
+pub(super) fn begin(
+    role: Option<&'static str>,
+    tenant: Option<Uuid>,
+    writer: &'static str,
+) -> AssertSqlSafe<String> {
     let role = role.map(|role| format!("SET LOCAL ROLE {role}; ")).unwrap_or_default();
     let tenant = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
-    let writer = if writer { "on" } else { "" };
     AssertSqlSafe(format!(
         "BEGIN; {role}SET LOCAL rag.tenant_id = '{tenant}'; SET LOCAL rag.writer = '{writer}'"
     ))
@@ -26,6 +29,115 @@ macro_rules! statements {
     };
 }
 
+/// What a rollup counts, in the order of `Count::ALL`.
+macro_rules! counts {
+    () => {
+        "requests, errors, abstained, cancelled, limited, estimated, priced, input_tokens, output_tokens, cost_nanos,
+             latency_us, ttft_us, feedback_up, feedback_down, handoffs"
+    };
+}
+
+/// The columns of a delta, which are arrays.
+macro_rules! entry {
+    () => {
+        concat!("bucket, tenant_id, route, status, channel, model, ", counts!(), ", latency, ttft")
+    };
+}
+
+/// The entries of the deltas `d`, a row each.
+macro_rules! entries {
+    () => {
+        concat!(
+            "UNNEST(d.bucket, d.tenant_id, d.route, d.status, d.channel, d.model, d.requests, d.errors, d.abstained,
+                 d.cancelled, d.limited, d.estimated, d.priced, d.input_tokens, d.output_tokens, d.cost_nanos,
+                 d.latency_us, d.ttft_us, d.feedback_up, d.feedback_down, d.handoffs, d.latency, d.ttft) AS e (",
+            entry!(),
+            ")"
+        )
+    };
+}
+
+/// The rows of `$table` with the keys of seven arrays; `n` says which. A table without some of the keys leaves them out.
+macro_rules! load {
+    ($table:literal, $keys:literal) => {
+        concat!(
+            "SELECT n, ", counts!(), ", latency, ttft
+             FROM UNNEST($1::smallint[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[])
+                  WITH ORDINALITY AS k (level, bucket, tenant_id, route, status, channel, model, n)
+             JOIN rag_tower.", $table, " t USING (", $keys, ")"
+        )
+    };
+}
+
+/// Writes rows of `$table` as they are now.
+macro_rules! save {
+    ($table:literal, $keys:literal) => {
+        concat!(
+            "INSERT INTO rag_tower.", $table, " (", $keys, ", ", counts!(), ", latency, ttft)
+             SELECT ", $keys, ", ", counts!(), ", latency, ttft
+             FROM UNNEST($1::smallint[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
+                  $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
+                  $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[],
+                  $21::bigint[], $22::bigint[], $23::bytea[], $24::bytea[])
+                  AS r (level, ", entry!(), ")
+             ON CONFLICT (", $keys, ") DO UPDATE SET requests = excluded.requests, errors = excluded.errors,
+                 abstained = excluded.abstained, cancelled = excluded.cancelled, limited = excluded.limited,
+                 estimated = excluded.estimated, priced = excluded.priced, input_tokens = excluded.input_tokens,
+                 output_tokens = excluded.output_tokens, cost_nanos = excluded.cost_nanos,
+                 latency_us = excluded.latency_us, ttft_us = excluded.ttft_us, feedback_up = excluded.feedback_up,
+                 feedback_down = excluded.feedback_down, handoffs = excluded.handoffs, latency = excluded.latency,
+                 ttft = excluded.ttft"
+        )
+    };
+}
+
+/// Buckets of `$table` in segments of three arrays.
+macro_rules! segments {
+    ($table:literal, $of:literal) => {
+        concat!(
+            "SELECT ",
+            counts!(),
+            ", latency, ttft
+             FROM UNNEST($2::smallint[], $3::timestamptz[], $4::timestamptz[]) AS s (step, first, last)
+             JOIN rag_tower.",
+            $table,
+            " t ON t.level = s.step AND t.bucket >= s.first AND t.bucket < s.last
+             WHERE ",
+            $of
+        )
+    };
+}
+
+/// Feedback `f` whose rating the rollups do not have, as the index on it says.
+macro_rules! unrolled {
+    () => {
+        "f.rolled IS DISTINCT FROM f.rating AND f.rolled IS DISTINCT FROM 0"
+    };
+}
+
+/// The ask `r` that feedback `f` is about, of the same tenant.
+macro_rules! its_ask {
+    ($of:literal) => {
+        concat!(
+            "rag_tower.request_traces r ON r.trace_id = ",
+            $of,
+            ".trace_id AND r.ts = rag_tower.trace_time(",
+            $of,
+            ".trace_id) AND r.tenant_id = ",
+            $of,
+            ".tenant_id"
+        )
+    };
+}
+
+/// What an ask `r` is told apart by.
+macro_rules! facets {
+    () => {
+        "coalesce(r.route, '') AS route, coalesce(r.status, '') AS status, coalesce(r.channel, '') AS channel,
+             coalesce(r.llm_model, '') AS model"
+    };
+}
+
 /// Names of roles, for the list.
 mod roles {
     pub(super) const LOGIN: &str = "";
@@ -33,6 +145,7 @@ mod roles {
     pub(super) const WRITER: &str = "rag_writer";
     pub(super) const RESOLVER: &str = "rag_resolver";
     pub(super) const JOBS: &str = "rag_jobs";
+    pub(super) const OWNER: &str = "rag_owner";
 }
 
 statements! {
@@ -46,18 +159,150 @@ statements! {
              question, answer, latency_us, ttft_us, input_tokens, output_tokens, estimated, cost_estimate, llm_provider,
              llm_model, confidence, error_kind, error_stage, error, degraded, sources, tool_metadata, spans, hits)
          SELECT trace_id, ts, tenant_id, branch_id, request_id, session_id, subject, channel, route, status, finish, reason,
-             question, answer, latency_us, ttft_us, input_tokens, output_tokens, estimated, cost_estimate::numeric,
+             question, answer, latency_us, ttft_us, input_tokens, output_tokens, estimated, cost_nanos * 0.000000001,
              llm_provider, llm_model, confidence, error_kind, error_stage, error, degraded::jsonb, sources::jsonb,
              tool_metadata::jsonb, spans::jsonb, hits::jsonb
          FROM UNNEST(
              $1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::text[], $8::text[],
              $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::bigint[],
-             $17::bigint[], $18::bigint[], $19::boolean[], $20::float8[], $21::text[], $22::text[], $23::real[],
+             $17::bigint[], $18::bigint[], $19::boolean[], $20::bigint[], $21::text[], $22::text[], $23::real[],
              $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[], $30::text[], $31::text[])
          AS r (trace_id, ts, tenant_id, branch_id, request_id, session_id, subject, channel, route, status, finish, reason,
-             question, answer, latency_us, ttft_us, input_tokens, output_tokens, estimated, cost_estimate, llm_provider,
+             question, answer, latency_us, ttft_us, input_tokens, output_tokens, estimated, cost_nanos, llm_provider,
              llm_model, confidence, error_kind, error_stage, error, degraded, sources, tool_metadata, spans, hits)
          ON CONFLICT DO NOTHING RETURNING trace_id";
+
+    WRITER INSERT_DELTA = concat!(
+        "INSERT INTO rag_tower.rollup_deltas (", entry!(), ")
+         VALUES ($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
+             $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
+             $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bytea[],
+             $23::bytea[])");
+    /// One folder at a time, whichever server it is in.
+    JOBS FOLD_LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('rag_tower.fold'))";
+    JOBS TAKE_DELTAS = concat!(
+        "WITH d AS (
+             DELETE FROM rag_tower.rollup_deltas
+             WHERE id IN (SELECT id FROM rag_tower.rollup_deltas ORDER BY id LIMIT $1) RETURNING *)
+         SELECT d.id, e.* FROM d, ", entries!());
+    JOBS LOAD_TRACE_ROLLUPS =
+        load!("trace_rollups", "level, bucket, tenant_id, route, status, channel, model");
+    JOBS LOAD_TRACE_TOTALS = load!("trace_totals", "level, bucket, tenant_id");
+    JOBS LOAD_SYSTEM_ROLLUPS = load!("system_rollups", "level, bucket, route, status, channel, model");
+    JOBS LOAD_SYSTEM_TOTALS = load!("system_totals", "level, bucket");
+    JOBS SAVE_TRACE_ROLLUPS =
+        save!("trace_rollups", "level, bucket, tenant_id, route, status, channel, model");
+    JOBS SAVE_TRACE_TOTALS = save!("trace_totals", "level, bucket, tenant_id");
+    JOBS SAVE_SYSTEM_ROLLUPS = save!("system_rollups", "level, bucket, route, status, channel, model");
+    JOBS SAVE_SYSTEM_TOTALS = save!("system_totals", "level, bucket");
+    /// Feedback that the rollups do not have and whose ask is there: what it was and is, and notes that they have it.
+    JOBS ROLL_FEEDBACK = concat!(
+        "WITH late AS (
+             SELECT f.id, f.rating, f.rolled, r.ts, r.tenant_id, ", facets!(), "
+             FROM rag_tower.user_feedback f JOIN ", its_ask!("f"), "
+             WHERE ", unrolled!(), " ORDER BY f.ts LIMIT $1 FOR UPDATE OF f SKIP LOCKED),
+         noted AS (
+             UPDATE rag_tower.user_feedback f SET rolled = late.rating FROM late WHERE f.id = late.id)
+         SELECT ts, tenant_id, route, status, channel, model, rating, coalesce(rolled, 0::smallint) FROM late");
+    /// Feedback whose ask has not come for a day is looked for no more …
+    JOBS GIVE_UP_FEEDBACK = concat!(
+        "UPDATE rag_tower.user_feedback f SET rolled = 0
+         WHERE ", unrolled!(), " AND f.ts < now() - interval '1 day'
+           AND NOT EXISTS (SELECT FROM rag_tower.request_traces r WHERE r.trace_id = f.trace_id
+                           AND r.ts = rag_tower.trace_time(f.trace_id) AND r.tenant_id = f.tenant_id)");
+    /// … until asks of that time do come.
+    JOBS REVIVE_FEEDBACK =
+        "UPDATE rag_tower.user_feedback SET rolled = NULL WHERE rolled = 0 AND trace_id >= $1 AND trace_id < $2";
+    /// A ticket is opened before its ask is written; one whose ask does not come counts without its facets.
+    JOBS ROLL_TICKETS = concat!(
+        "WITH late AS (
+             SELECT h.id, h.ts, h.tenant_id, ", facets!(), "
+             FROM rag_tower.handoff_tickets h LEFT JOIN ", its_ask!("h"), "
+             WHERE NOT h.rolled AND (h.trace_id IS NULL OR r.trace_id IS NOT NULL OR h.ts < now() - interval '1 hour')
+             ORDER BY h.ts LIMIT $1 FOR UPDATE OF h SKIP LOCKED),
+         noted AS (
+             UPDATE rag_tower.handoff_tickets h SET rolled = true FROM late WHERE h.id = late.id)
+         SELECT ts, tenant_id, route, status, channel, model FROM late");
+    /// Sets prices, and says by how much each differs from the one before.
+    JOBS REPRICE = concat!(
+        "WITH old AS (
+             SELECT r.trace_id, r.ts, r.tenant_id, ", facets!(), ", p.nanos,
+                 (p.nanos IS NOT NULL)::integer::bigint - (r.cost_estimate IS NOT NULL)::integer AS priced,
+                 coalesce(p.nanos, 0) - coalesce(round(r.cost_estimate * 1000000000), 0)::bigint AS more
+             FROM UNNEST($1::uuid[], $2::timestamptz[], $3::bigint[]) AS p (id, ts, nanos)
+             JOIN rag_tower.request_traces r ON r.trace_id = p.id AND r.ts = p.ts
+             ORDER BY r.trace_id FOR UPDATE OF r),
+         priced AS (
+             UPDATE rag_tower.request_traces r SET cost_estimate = old.nanos * 0.000000001
+             FROM old WHERE r.trace_id = old.trace_id AND r.ts = old.ts)
+         SELECT ts, tenant_id, route, status, channel, model, priced, more FROM old");
+
+    OWNER READ_TRACE_TOTALS = segments!("trace_totals", "t.tenant_id = $1::uuid");
+    OWNER READ_SYSTEM_TOTALS = segments!("system_totals", "$1::uuid IS NULL");
+    /// What is not folded yet, of the buckets of a range.
+    OWNER READ_DELTAS = concat!(
+        "SELECT ", counts!(), ", latency, ttft
+         FROM (SELECT e.* FROM rag_tower.rollup_deltas d, ", entries!(), ") e
+         WHERE ($1::uuid IS NULL OR tenant_id = $1) AND bucket >= $2 AND bucket < $3");
+    /// Thumbs up, thumbs down and tickets of a range that the rollups do not have yet.
+    OWNER READ_LATE = concat!(
+        "SELECT coalesce(up, 0), coalesce(down, 0), tickets FROM
+         (SELECT sum((f.rating = 1)::integer - (f.rolled IS NOT DISTINCT FROM 1)::integer) AS up,
+                 sum((f.rating = -1)::integer - (f.rolled IS NOT DISTINCT FROM -1)::integer) AS down
+          FROM rag_tower.user_feedback f JOIN ", its_ask!("f"), "
+          WHERE ", unrolled!(), " AND ($1::uuid IS NULL OR f.tenant_id = $1) AND r.ts >= $2 AND r.ts < $3) o,
+         (SELECT count(*) AS tickets FROM rag_tower.handoff_tickets h
+          WHERE NOT h.rolled AND ($1::uuid IS NULL OR h.tenant_id = $1) AND h.ts >= $2 AND h.ts < $3) t");
+    /// The same measures from the rows of a range themselves. The last two parameters are the range as ids.
+    OWNER READ_RAW = concat!(
+        "SELECT count(*) AS requests, count(*) FILTER (WHERE status IN ('ERROR', 'FAIL_CLOSED')) AS errors,
+             count(*) FILTER (WHERE status = 'ABSTAINED') AS abstained,
+             count(*) FILTER (WHERE status = 'CANCELLED') AS cancelled,
+             count(*) FILTER (WHERE status IN ('RATE_LIMITED', 'OVER_BUDGET')) AS limited,
+             count(*) FILTER (WHERE estimated) AS estimated, count(cost_estimate) AS priced,
+             coalesce(sum(input_tokens), 0)::bigint AS input_tokens,
+             coalesce(sum(output_tokens), 0)::bigint AS output_tokens,
+             coalesce(sum(round(cost_estimate * 1000000000)), 0)::bigint AS cost_nanos,
+             coalesce(sum(latency_us), 0)::bigint AS latency_us, coalesce(sum(ttft_us), 0)::bigint AS ttft_us,
+             (SELECT count(*) FROM rag_tower.user_feedback f JOIN ", its_ask!("f"), "
+              WHERE f.rating = 1 AND ($1::uuid IS NULL OR f.tenant_id = $1) AND f.trace_id >= $4 AND f.trace_id < $5
+                AND r.ts >= $2 AND r.ts < $3) AS feedback_up,
+             (SELECT count(*) FROM rag_tower.user_feedback f JOIN ", its_ask!("f"), "
+              WHERE f.rating = -1 AND ($1::uuid IS NULL OR f.tenant_id = $1) AND f.trace_id >= $4 AND f.trace_id < $5
+                AND r.ts >= $2 AND r.ts < $3) AS feedback_down,
+             (SELECT count(*) FROM rag_tower.handoff_tickets h
+              WHERE ($1::uuid IS NULL OR h.tenant_id = $1) AND h.ts >= $2 AND h.ts < $3) AS handoffs,
+             coalesce(array_agg(latency_us), '{}') AS latencies,
+             coalesce(array_agg(ttft_us) FILTER (WHERE ttft_us IS NOT NULL), '{}') AS ttfts
+         FROM rag_tower.request_traces WHERE ($1::uuid IS NULL OR tenant_id = $1) AND ts >= $2 AND ts < $3");
+
+    /// What the rollups are made of, and what they are, for a check.
+    OWNER CHECK_ASKS = concat!(
+        "SELECT r.ts, r.tenant_id, ", facets!(), ", r.estimated, r.input_tokens, r.output_tokens,
+             round(r.cost_estimate * 1000000000)::bigint AS cost_nanos, r.latency_us, r.ttft_us
+         FROM rag_tower.request_traces r WHERE r.ts >= $1 AND r.ts < $2");
+    OWNER CHECK_FEEDBACK = concat!(
+        "SELECT r.ts, r.tenant_id, ", facets!(), ", f.rolled
+         FROM rag_tower.user_feedback f JOIN ", its_ask!("f"), "
+         WHERE f.rolled IN (1, -1) AND f.trace_id >= $3 AND f.trace_id < $4 AND r.ts >= $1 AND r.ts < $2");
+    OWNER CHECK_TICKETS =
+        "SELECT h.ts, h.tenant_id, '' AS route, '' AS status, '' AS channel, '' AS model
+         FROM rag_tower.handoff_tickets h WHERE h.rolled AND h.ts >= $1 AND h.ts < $2";
+    OWNER CHECK_DELTAS = concat!(
+        "SELECT ", entry!(), " FROM (SELECT e.* FROM rag_tower.rollup_deltas d, ", entries!(), ") e
+         WHERE bucket >= $1 AND bucket < $2");
+    OWNER CHECK_TRACE_ROLLUPS = concat!(
+        "SELECT level, ", entry!(), " FROM rag_tower.trace_rollups WHERE bucket >= $1 AND bucket < $2");
+    OWNER CHECK_TRACE_TOTALS = concat!(
+        "SELECT level, ", entry!(), " FROM (SELECT *, '' AS route, '' AS status, '' AS channel, '' AS model
+             FROM rag_tower.trace_totals) t WHERE bucket >= $1 AND bucket < $2");
+    OWNER CHECK_SYSTEM_ROLLUPS = concat!(
+        "SELECT level, ", entry!(), " FROM (SELECT *, '00000000-0000-0000-0000-000000000000'::uuid AS tenant_id
+             FROM rag_tower.system_rollups) t WHERE bucket >= $1 AND bucket < $2");
+    OWNER CHECK_SYSTEM_TOTALS = concat!(
+        "SELECT level, ", entry!(), " FROM (SELECT *, '00000000-0000-0000-0000-000000000000'::uuid AS tenant_id,
+             '' AS route, '' AS status, '' AS channel, '' AS model
+             FROM rag_tower.system_totals) t WHERE bucket >= $1 AND bucket < $2");
 
     RESOLVER RESOLVE_KEY = "SELECT * FROM rag_tower.resolve_api_key($1)";
     RESOLVER RESOLVE_TOKEN = "SELECT * FROM rag_tower.resolve_token($1, $2)";
@@ -152,10 +397,10 @@ statements! {
          WHERE s.tenant_id = $1 AND s.id = n.id";
 
     TENANT PUT_FEEDBACK =
-        "INSERT INTO rag_tower.user_feedback (id, tenant_id, trace_id, subject, rating, comment)
+        "INSERT INTO rag_tower.user_feedback AS f (id, tenant_id, trace_id, subject, rating, comment)
          VALUES ($2, $1, $3, $4, $5, $6)
          ON CONFLICT (tenant_id, trace_id, subject)
-         DO UPDATE SET rating = excluded.rating, comment = excluded.comment, ts = now()";
+         DO UPDATE SET rating = excluded.rating, comment = excluded.comment, ts = now(), rolled = nullif(f.rolled, 0)";
 
     TENANT OPEN_TICKET =
         "INSERT INTO rag_tower.handoff_tickets AS t

@@ -79,6 +79,16 @@ impl OwnerTx {
         Ok(Self { tx: database.begin(Role::Owner, None).await? })
     }
 
+    /// As [`begin`](Self::begin), for several reads of one moment: it sees nothing that is committed after the first.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub async fn snapshot(database: &Database) -> Result<Self, DatabaseError> {
+        let mut tx = database.begin(Role::Owner, None).await?;
+        sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *tx).await?;
+        Ok(Self { tx })
+    }
+
     /// Runs SQL in it.
     pub fn connection(&mut self) -> &mut PgConnection {
         &mut self.tx

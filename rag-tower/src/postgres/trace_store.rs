@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::database::{Database, Role};
 use super::error::DatabaseError;
+use super::rollups::{self, micros, nanos, tokens};
 use super::sql;
 use super::text::{clean, clean_json};
 use crate::ask::AskId;
@@ -21,7 +22,8 @@ use crate::trace::{TraceRow, TraceStore};
 
 /// Keeps trace rows in Postgres.
 ///
-/// A batch is one `INSERT … SELECT FROM UNNEST`, all or nothing. A row that is there already is left as it is, so that
+/// A batch is one transaction, all or nothing: an `INSERT … SELECT FROM UNNEST`, and what its new rows add to the
+/// [rollups](super::PgRollups). A row that is there already is left as it is, so that
 /// a batch may be written again after an error whose outcome is unknown. Days without a partition get one first. A
 /// batch with a row that Postgres can never accept is refused as [`InvalidInput`](ErrorKind::InvalidInput).
 #[derive(Clone, Debug)]
@@ -64,6 +66,7 @@ impl PgTraceStore {
             sqlx::query(sql::ENSURE_PARTITION).bind(day).execute(&mut *tx).await?;
         }
         let new = insert_statement(rows).fetch_all(&mut *tx).await?;
+        rollups::append(&mut tx, rows, &new).await?;
         tx.commit().await?;
         self.days.lock().unwrap_or_else(PoisonError::into_inner).extend(days);
         Ok(new.into_iter().map(AskId::new).collect())
@@ -124,10 +127,10 @@ fn insert_statement(rows: &[TraceRow]) -> QueryScalar<'_, Postgres, Uuid, PgArgu
         .bind(all(rows, |row| text(row.answer.as_ref())))
         .bind(all(rows, |row| micros(row.latency)))
         .bind(all(rows, |row| row.ttft.map(micros)))
-        .bind(all(rows, |row| row.usage.map(|usage| saturate(usage.input_tokens))))
-        .bind(all(rows, |row| row.usage.map(|usage| saturate(usage.output_tokens))))
+        .bind(all(rows, |row| row.usage.map(|usage| tokens(usage.input_tokens))))
+        .bind(all(rows, |row| row.usage.map(|usage| tokens(usage.output_tokens))))
         .bind(all(rows, |row| row.usage.is_some_and(|usage| usage.estimated)))
-        .bind(all(rows, |row| row.cost_estimate.filter(|cost| cost.is_finite())))
+        .bind(all(rows, |row| nanos(row.cost_estimate)))
         .bind(all(rows, |row| text(row.llm_provider.as_ref())))
         .bind(all(rows, |row| text(row.llm_model.as_ref())))
         .bind(all(rows, |row| row.confidence))
@@ -142,14 +145,6 @@ fn insert_statement(rows: &[TraceRow]) -> QueryScalar<'_, Postgres, Uuid, PgArgu
         .bind(all(rows, |row| json_of(&row.tool_metadata)))
         .bind(all(rows, spans))
         .bind(all(rows, |row| json_of(&row.hits)))
-}
-
-fn micros(duration: std::time::Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn saturate(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// JSON as text, which Postgres parses: there is no need for a tree of values in between.

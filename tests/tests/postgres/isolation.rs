@@ -46,10 +46,21 @@ const READABLE: &[(&str, &str)] = &[
         "handoff_tickets",
         "INSERT INTO rag_tower.handoff_tickets (id, tenant_id, reason) VALUES (gen_random_uuid(), '{t}', 'r')",
     ),
+    (
+        "trace_totals",
+        "INSERT INTO rag_tower.trace_totals VALUES
+         (15, '2026-01-01Z', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', '', '{t}')",
+    ),
+    (
+        "trace_rollups",
+        "INSERT INTO rag_tower.trace_rollups VALUES
+         (15, '2026-01-01Z', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', '', '{t}', '', '', '', '')",
+    ),
 ];
 
 /// The tables that a tenant's own role may not touch at all.
-const CLOSED: &[&str] = &["api_keys", "revoked_tokens", "owner_sessions"];
+const CLOSED: &[&str] =
+    &["api_keys", "revoked_tokens", "owner_sessions", "rollup_deltas", "system_totals", "system_rollups"];
 
 async fn filled() -> TestDatabase {
     let database = TestDatabase::migrated().await;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod isolation;
+mod rollups;
 mod statements;
 mod stores;
 mod support;

@@ -1,0 +1,51 @@
+//! Figures that are there without counting: trace rows in, sums of quarters, hours and days out.
+//!
+//! | step | who | what |
+//! |---|---|---|
+//! | append | whoever writes rows, in their transaction | one delta for a batch: what its new rows add to which key |
+//! | fold | one job at a time, about each second | deltas and late facts go into the rollups, in one transaction |
+//! | read | the owner | rollups of whole buckets, deltas that wait, and rows at the ends of a range, of one moment |
+//!
+//! A row counts once however often it is written, since only ids that were new enter a delta. It counts at once, since a
+//! read adds the deltas. Nothing has to be repaired after a crash: each step is one transaction.
+//!
+//! # Late facts
+//! Feedback and tickets come at any time, and change. Each remembers what the rollups have of it; the fold adds the
+//! difference. Feedback counts where its ask is. A ticket counts where it was opened, by the facets of its ask. A price
+//! that changes is a delta of its own.
+//!
+//! # Without a server
+//! An application that records its own traces has the rollups too: call [`PgRollups::fold`] about each second, and read
+//! `rag_tower.trace_totals` and `rag_tower.trace_rollups` in a [`TenantTx`](super::TenantTx). What is not folded yet is not
+//! in them, and [`totals`](PgRollups::totals) reads as the owner's role, which only a server has.
+
+mod check;
+mod delta;
+mod fold;
+mod key;
+mod late;
+mod measures;
+mod read;
+mod sketch;
+
+pub(super) use self::delta::{append, micros, nanos, tokens};
+pub use self::fold::Folded;
+pub use self::measures::{Count, Measures};
+pub use self::sketch::{Sketch, SketchError};
+use super::database::Database;
+
+/// Folds, reads and checks rollups.
+#[derive(Clone, Debug)]
+pub struct PgRollups {
+    database: Database,
+}
+
+// === impl PgRollups ===
+
+impl PgRollups {
+    /// Those of this database.
+    #[must_use]
+    pub fn new(database: &Database) -> Self {
+        Self { database: database.clone() }
+    }
+}
