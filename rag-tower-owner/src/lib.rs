@@ -51,6 +51,8 @@ mod progress;
 #[cfg(feature = "server")]
 mod registry;
 #[cfg(feature = "server")]
+mod rollups;
+#[cfg(feature = "server")]
 pub mod routes;
 #[cfg(feature = "auth")]
 mod secret;

@@ -8,8 +8,8 @@ use rag_tower::memory::{MemoryWriter, spawn_memory_writer};
 use rag_tower::metrics::Labels;
 use rag_tower::port::{Chunk, Document, VectorStore};
 use rag_tower::postgres::{
-    APP_LOGIN, Behind, Database, DatabaseError, DatabaseOptions, PgDocuments, PgMemoryStore, PgSettings,
-    PgTraceStore, bootstrap,
+    APP_LOGIN, Behind, Database, DatabaseError, DatabaseOptions, PgDocuments, PgMemoryStore, PgRollups,
+    PgSettings, PgTraceStore, bootstrap,
 };
 use rag_tower::tenant::{Grant, TenantAuthority, TenantId};
 use rag_tower::trace::{Spool, TraceWriter, WriterConfig, spawn_writer};
@@ -25,6 +25,7 @@ use crate::intake::{Epochs, Intake};
 use crate::models;
 use crate::progress::Step;
 use crate::registry;
+use crate::rollups;
 use crate::secrets::Secrets;
 use crate::stack::{self, Parts};
 use crate::tenant_data::{InMemoryBook, Settings, TenantData};
@@ -49,6 +50,7 @@ pub(crate) struct Platform {
     pub(crate) database: Database,
     /// What is written in the background goes through connections of its own.
     aside: Database,
+    pub(crate) rollups: PgRollups,
     pub(crate) documents: Arc<PgDocuments>,
     pub(crate) index: Arc<Index>,
     pub(crate) intake: Intake,
@@ -137,6 +139,7 @@ impl Platform {
             cluster,
             writer,
             conversations,
+            rollups: PgRollups::new(&aside),
             database,
             aside,
             documents,
@@ -277,6 +280,7 @@ impl Platform {
         if stats.lost > 0 {
             tracing::error!(lost = stats.lost, "trace rows were lost");
         }
+        rollups::fold_rest(&self.rollups, grace).await;
         if let Err(error) = self.index.close().await {
             tracing::error!(%error, "the vector index could not be flushed; the next start mends it");
         }

@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::data_dir::{Announced, DataDir};
 use crate::failure::Failure;
 use crate::platform::Platform;
+use crate::rollups;
 use crate::secrets::{OwnerSecret, Secrets};
 use crate::telemetry;
 
@@ -34,7 +35,7 @@ const WRITER_GRACE: Duration = Duration::from_secs(5);
 /// Runs the server until a signal stops it.
 ///
 /// Down, after the first SIGINT or SIGTERM: stop accepting; let answers in flight end, for at most 20 s; deliver what the
-/// trace writer holds; flush the vector index; close the database; stop the private cluster. A second signal skips to
+/// trace writer holds; fold the rollups; flush the vector index; close the database; stop the private cluster. A second signal skips to
 /// the end.
 pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     let began = Instant::now();
@@ -71,6 +72,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
         () = signals.next() => return Ok(()),
     };
 
+    tasks.spawn(rollups::keep_folded(platform.rollups.clone(), stopping.clone()));
     let banner = Banner::new(&config, (&secrets, &owner), addresses, app.demo.as_ref(), began.elapsed());
     let announced = Announced { address: reachable(addresses.0), key: app.operator.secret().clone() };
     let router = app::build(Arc::new(app));

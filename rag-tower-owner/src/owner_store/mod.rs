@@ -11,7 +11,7 @@ mod page;
 mod sessions;
 mod tenants;
 
-use rag_tower::postgres::Database;
+use rag_tower::postgres::{Database, PgRollups};
 
 pub use self::figures::Figures;
 pub use self::handoffs::{HandoffFilter, HandoffLine};
@@ -24,6 +24,7 @@ pub use self::tenants::TenantLine;
 #[derive(Clone, Debug)]
 pub struct OwnerStore {
     database: Database,
+    rollups: PgRollups,
 }
 
 // === impl OwnerStore ===
@@ -32,7 +33,7 @@ impl OwnerStore {
     /// Reads from this database.
     #[must_use]
     pub fn new(database: &Database) -> Self {
-        Self { database: database.clone() }
+        Self { database: database.clone(), rollups: PgRollups::new(database) }
     }
 }
 

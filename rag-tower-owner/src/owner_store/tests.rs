@@ -3,11 +3,13 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use rag_tower::answer::Usage;
 use rag_tower::postgres::{
-    APP_LOGIN, DatabaseOptions, NewHandoff, PgFeedback, PgHandoffs, Rating, bootstrap,
+    APP_LOGIN, DatabaseOptions, NewHandoff, PgFeedback, PgHandoffs, PgTraceStore, Rating, bootstrap,
 };
 use rag_tower::tenant::TenantId;
-use rag_tower::{AskId, TenantAuthority, TenantScope};
+use rag_tower::trace::{Outcome, TraceRow};
+use rag_tower::{AskId, ErrorKind, Finish, Stage, TenantAuthority, TenantScope};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 use time::OffsetDateTime;
@@ -50,17 +52,19 @@ impl Fixture {
     }
 
     /// A trace row that took so many milliseconds, and its id.
-    async fn row(&mut self, tenant: &str, status: &str, latency_ms: u32, question: &str) -> AskId {
+    async fn row(&mut self, tenant: &str, outcome: Outcome, latency_ms: u64, question: &str) -> AskId {
         let id = AskId::generate();
-        let ts = id.timestamp().unwrap().unix_timestamp_nanos() / 1_000;
-        self.run(format!(
-            "INSERT INTO rag_tower.request_traces
-                 (trace_id, ts, tenant_id, channel, route, status, question, answer, latency_us, input_tokens)
-             VALUES ('{id}', to_timestamp(0) + {ts} * interval '1 microsecond', '{}', 'web', 'course_search', '{status}',
-                     '{question}', 'call 0912345123', {latency_ms} * 1000, 10)",
-            TenantId::named(tenant)
-        ))
-        .await;
+        let mut row: TraceRow = serde_json::from_value(serde_json::json!({
+            "trace_id": id, "ts": "2026-01-01T00:00:00Z", "tenant_id": TenantId::named(tenant), "channel": "web",
+            "route": "course_search", "outcome": "truncated", "latency": Duration::from_millis(latency_ms),
+            "question": question, "answer": "call 0912345123", "sources": [], "tool_metadata": {}, "spans": [],
+            "hits": [], "degraded": [], "cost_estimate": 0.002
+        }))
+        .unwrap();
+        row.ts = id.timestamp().unwrap();
+        row.outcome = outcome;
+        row.usage = Some(Usage { input_tokens: 10, output_tokens: 0, estimated: false });
+        assert_eq!(PgTraceStore::new(&self.database).insert(&[row]).await.unwrap(), [id]);
         id
     }
 
@@ -89,10 +93,12 @@ async fn the_owner_reads_asks_figures_tickets_and_tenants() {
 
     let mut ids = Vec::new();
     for n in 1..=20 {
-        let status = if n == 20 { "ERROR" } else { "SUCCESS" };
-        ids.push(fixture.row("a", status, n, "Học phí 100%? gọi 0912345678").await);
+        let failed = Outcome::Failed(ErrorKind::Internal, Stage::Generate);
+        let outcome = if n == 20 { failed } else { Outcome::Completed(Finish::Stop) };
+        ids.push(fixture.row("a", outcome, n, "Học phí 100%? gọi 0912345678").await);
     }
-    let foreign = fixture.row("b", "FAIL_CLOSED", 1_000, "hello").await;
+    let foreign =
+        fixture.row("b", Outcome::Failed(ErrorKind::Isolation, Stage::Retrieve), 1_000, "hello").await;
 
     // a list, page after page, without gap or repeat
     let filter = LogFilter { tenant: Some(TenantId::named("a")), ..LogFilter::default() };
@@ -134,11 +140,18 @@ async fn the_owner_reads_asks_figures_tickets_and_tenants() {
     // figures
     let of_a = store.figures(&owner, filter.tenant, None, None).await.unwrap();
     assert_eq!((of_a.total_requests, of_a.error_requests, of_a.feedback_total), (20, 1, 3));
-    assert_eq!((of_a.avg_time_ms, of_a.p50_ms, of_a.p95_ms), (Some(10.5), Some(10.0), Some(19.0)));
+    assert_eq!((of_a.avg_time_ms, of_a.cost_usd), (Some(10.5), Some(0.04)));
+    for (found, exact) in [(of_a.p50_ms, 10.0), (of_a.p95_ms, 19.0), (of_a.p99_ms, 20.0)] {
+        assert!((found.unwrap() - exact).abs() <= exact / 100.0, "{found:?} for {exact}");
+    }
     assert_eq!((of_a.satisfaction_rate, of_a.handoff_rate), (Some(2.0 / 3.0), Some(0.05)));
     assert_eq!((of_a.input_tokens, of_a.handoff_count), (200, 1));
     let of_all = store.figures(&owner, None, None, None).await.unwrap();
     assert_eq!((of_all.total_requests, of_all.error_requests, of_all.feedback_total), (21, 2, 3));
+    // the same when all of it is folded
+    PgRollups::new(&fixture.database).fold_all().await.unwrap();
+    assert_eq!(store.figures(&owner, filter.tenant, None, None).await.unwrap(), of_a);
+    assert_eq!(store.figures(&owner, None, None, None).await.unwrap(), of_all);
 
     // one ask
     let detail = store.trace(&owner, ids[0]).await.unwrap().unwrap();
