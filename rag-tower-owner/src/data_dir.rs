@@ -6,7 +6,7 @@
 //! | `secrets.toml` | made at the first start, mode 0600 |
 //! | `postgres/` | the private cluster |
 //! | `vectors/` | the vector index of the engine in process |
-//! | `spool/` | trace rows that wait for Postgres |
+//! | `journal/` | trace rows, from the end of their answer until they are in Postgres |
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
@@ -133,10 +133,10 @@ impl DataDir {
         self.0.join("vectors")
     }
 
-    /// Where trace rows wait.
+    /// Where trace rows are until they are in Postgres.
     #[must_use]
-    pub fn spool(&self) -> PathBuf {
-        self.0.join("spool")
+    pub fn journal(&self) -> PathBuf {
+        self.0.join("journal")
     }
 }
 

@@ -12,7 +12,7 @@ use rag_tower::postgres::{
     PgSettings, PgTraceStore, bootstrap,
 };
 use rag_tower::tenant::{Grant, TenantAuthority, TenantId};
-use rag_tower::trace::{Spool, TraceWriter, WriterConfig, spawn_writer};
+use rag_tower::trace::{FileJournal, TraceWriter, WriterConfig, spawn_writer};
 use rag_tower::{BoxAskService, Error, ErrorKind, TenantScope};
 
 use crate::cluster::{Cluster, ClusterOptions};
@@ -35,8 +35,8 @@ use crate::tooling;
 const DATABASE: &str = "postgres";
 /// Connections of what is written in the background.
 const BACKGROUND: u32 = 4;
-/// The most that waits on disk for Postgres, in bytes: about a million rows.
-const SPOOL: u64 = 2 * 1024 * 1024 * 1024;
+/// The most that waits on disk for Postgres, in bytes: about half a million rows.
+const JOURNAL: u64 = 2 * 1024 * 1024 * 1024;
 /// Documents that are looked up at once while an index is mended.
 const MEND_BATCH: u32 = 64;
 /// Chunks from which documents are put back rather than more of them read.
@@ -97,10 +97,9 @@ impl Platform {
             .with_chunker(chunker);
 
         let aside = database.aside(BACKGROUND);
-        let spool = Spool::open(data.spool(), SPOOL).map_err(|error| {
-            Failure::because(format!("{} cannot be used", data.spool().display()), &error)
-        })?;
-        let (traces, writer) = spawn_writer(PgTraceStore::new(&aside), WriterConfig::default().spool(spool));
+        let journal = open_journal(config, data).await?;
+        let (traces, writer) =
+            spawn_writer(PgTraceStore::new(&aside), WriterConfig::default().journal(journal));
         let (memory, conversations) =
             spawn_memory_writer(PgMemoryStore::new(&database).with_writes_through(&aside));
         let book = InMemoryBook::new();
@@ -292,6 +291,16 @@ impl Platform {
             tracing::error!(%error, "Postgres did not stop; the next start ends it");
         }
     }
+}
+
+/// The journal of trace rows. What an earlier run left in it is read, which may take a while.
+async fn open_journal(config: &Config, data: &DataDir) -> Result<FileJournal, Failure> {
+    let (dir, fsync) = (data.journal(), config.fsync);
+    let opened = tokio::task::spawn_blocking(move || FileJournal::open(dir, JOURNAL, fsync)).await;
+    let cannot = || format!("{} cannot be used", data.journal().display());
+    opened
+        .map_err(|error| Failure::because(cannot(), &error))?
+        .map_err(|error| Failure::because(cannot(), &error))
 }
 
 /// The scope of a whole tenant, for what the operator does on this machine.

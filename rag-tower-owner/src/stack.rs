@@ -126,7 +126,7 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
     BoxAskService::new(
         ServiceBuilder::new()
             // one row per ask, refusals by the layers below included
-            .layer(TraceLayer::new(traces).with_labels(labels))
+            .layer(TraceLayer::new(traces).with_labels(labels).when_full(config.when_full))
             // errors that must fail closed become an answer that shows nothing
             .layer(RescueLayer::new())
             // asks a minute of a tenant and of a key

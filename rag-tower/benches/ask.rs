@@ -30,7 +30,9 @@ use rag_tower::stage::{
     Answers, ConfidenceLayer, DefaultTemplate, EmbedLayer, Generate, PromptLayer, RerankLayer, RetrieveLayer,
     Template, TemplateInput,
 };
-use rag_tower::trace::{TraceLayer, TraceRow, TraceSink, TraceStore, WriterConfig, spawn_writer};
+use rag_tower::trace::{
+    FileJournal, Fsync, Trace, TraceLayer, TraceRow, TraceSink, TraceStore, WriterConfig, spawn_writer,
+};
 use rag_tower::{
     Answer, AnswerStream, Ask, AskId, BoxAskService, BoxError, Error, Event, Finish, Grant, Origin, Passage,
     Pipeline, Question, SessionId, TenantAuthority, TenantId, TenantScope,
@@ -69,6 +71,15 @@ impl TraceStore for Nowhere {
 fn sink() -> TraceSink {
     let config = WriterConfig::default().queue(1 << 20).batch(1024).linger(Duration::from_millis(1));
     let (sink, _writer) = spawn_writer(Nowhere, config);
+    sink
+}
+
+/// The same with a journal, in the folder for temporary files.
+fn journal_sink(fsync: Fsync) -> TraceSink {
+    let dir = std::env::temp_dir().join(format!("rag-tower-bench-{}", AskId::generate()));
+    let journal = FileJournal::open(dir, 1 << 32, fsync).unwrap();
+    let config = WriterConfig::default().queue(1 << 20).batch(1024).linger(Duration::from_millis(1));
+    let (sink, _writer) = spawn_writer(Nowhere, config.journal(journal));
     sink
 }
 
@@ -199,8 +210,12 @@ fn stages(template: impl Template) -> impl Answers<Ask> {
 
 /// Trace, rescue, limits, around what answers.
 fn around(leaf: impl Answers<Ask>) -> BoxAskService {
+    around_with(sink(), leaf)
+}
+
+fn around_with(sink: TraceSink, leaf: impl Answers<Ask>) -> BoxAskService {
     let stack = ServiceBuilder::new()
-        .layer(TraceLayer::new(sink()))
+        .layer(TraceLayer::new(sink))
         .layer(RescueLayer::new())
         .layer(AdmissionLayer::new(1024).per_tenant(256))
         .layer(DeadlineLayer::new())
@@ -339,8 +354,53 @@ mod per_ask {
     }
 
     #[divan::bench]
+    fn j_the_same_with_a_journal_synced_never(bencher: Bencher<'_, '_>) {
+        bench_stages(bencher, around_with(journal_sink(Fsync::Never), stages(NoWords::new())));
+    }
+
+    #[divan::bench]
     fn k_everything(bencher: Bencher<'_, '_>) {
         bench_stages(bencher, everything());
+    }
+}
+
+/// Per ask, with what makes its row safe before its end is seen: four pieces of text and the end.
+mod journal {
+    use super::*;
+
+    fn traced(sink: TraceSink) -> Trace<Leaf> {
+        TraceLayer::new(sink).layer(Leaf(events()))
+    }
+
+    #[divan::bench]
+    fn a_off(bencher: Bencher<'_, '_>) {
+        bench(bencher, traced(sink()));
+    }
+
+    #[divan::bench]
+    fn b_never(bencher: Bencher<'_, '_>) {
+        bench(bencher, traced(journal_sink(Fsync::Never)));
+    }
+
+    #[divan::bench]
+    fn c_interval(bencher: Bencher<'_, '_>) {
+        bench(bencher, traced(journal_sink(Fsync::DEFAULT)));
+    }
+
+    /// The disk is waited for, by so many asks at once.
+    #[divan::bench(args = [1, 16, 256], sample_count = 200, sample_size = 1)]
+    fn d_each(bencher: Bencher<'_, '_>, at_once: usize) {
+        let stack = traced(journal_sink(Fsync::Each));
+        bencher
+            .counter(ItemsCount::new(at_once))
+            .with_inputs(|| (0..at_once).map(|_| ask()).collect::<Vec<_>>())
+            .bench_local_values(|asks| {
+                let answers = asks.into_iter().map(|ask| async {
+                    let answer = stack.clone().call(ask).await.unwrap();
+                    answer.collect().await.unwrap()
+                });
+                tokio::runtime::Handle::current().block_on(futures_util::future::join_all(answers))
+            });
     }
 }
 

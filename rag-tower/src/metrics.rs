@@ -194,7 +194,14 @@ pub fn describe() {
     describe_gauge!("rag_ws_connections", "Open WebSocket conversations.");
     describe_gauge!("rag_memory_queue_depth", "Conversation turns that wait for their store.");
     describe_gauge!("rag_trace_queue_depth", "Trace rows that wait for the writer.");
-    describe_gauge!("rag_trace_spooled", "Trace rows that wait on disk for the store.");
+    describe_gauge!("rag_trace_spooled", "Trace rows that are in the journal alone and wait for the store.");
+    describe_gauge!("rag_trace_journal_bytes", Unit::Bytes, "Size of the trace journal.");
+    describe_counter!(
+        "rag_trace_journal_errors_total",
+        "What the trace journal could not do, by operation: rows are in memory only while it cannot append."
+    );
+    describe_counter!("rag_trace_refused_total", "Trace rows that the store will never take, put aside.");
+    describe_counter!("rag_trace_torn_total", "Places in the trace journal that could not be read.");
     describe_counter!("rag_trace_dropped_total", "Trace rows that are not kept.");
     describe_histogram!(
         "rag_trace_write_duration_seconds",
@@ -235,6 +242,12 @@ pub fn describe() {
     gauge!("rag_memory_queue_depth").set(0.0);
     gauge!("rag_trace_queue_depth").set(0.0);
     gauge!("rag_trace_spooled").set(0.0);
+    gauge!("rag_trace_journal_bytes").set(0.0);
+    for operation in ["append", "create", "sync", "read", "remove", "refuse"] {
+        counter!("rag_trace_journal_errors_total", "operation" => operation).increment(0);
+    }
+    counter!("rag_trace_refused_total").increment(0);
+    counter!("rag_trace_torn_total").increment(0);
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The writer: its orderly end, its retries, and rows on disk while the store is away.
+//! The writer: its orderly end, its retries, its bounds, and rows that are read from the journal.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use rag_tower::test_util::{Leaf, MemoryTraces, Step};
 use rag_tower::trace::{
-    Spool, TraceLayer, TraceRow, TraceSink, TraceStore, WhenFull, WriterConfig, spawn_writer,
+    FileJournal, Fsync, TraceLayer, TraceRow, TraceSink, TraceStore, WhenFull, WriterConfig, spawn_writer,
 };
 use rag_tower::{Ask, AskId, BoxError, Error, ErrorKind, Question, Stage, TenantAuthority, TenantId};
 use tokio::time::{Instant, timeout};
@@ -43,15 +43,31 @@ async fn reached(store: &MemoryTraces, n: usize) -> Vec<AskId> {
     ids(&timeout(60 * SECOND, store.reached(n)).await.unwrap())
 }
 
-fn spool(dir: &Path) -> Spool {
-    Spool::open(dir, ROOM).unwrap()
+fn journal(dir: &Path) -> FileJournal {
+    FileJournal::open(dir, ROOM, Fsync::Never).unwrap()
 }
 
+/// Waits for what a thread does, whatever the clock of the test says.
+async fn until(holds: impl Fn() -> bool) {
+    let end = std::time::Instant::now() + 30 * SECOND;
+    while !holds() {
+        assert!(std::time::Instant::now() < end, "it never happens");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        std::thread::yield_now();
+    }
+}
+
+fn config(dir: &Path) -> WriterConfig {
+    WriterConfig::default().journal(journal(dir))
+}
+
+/// The files that hold rows.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
+        .filter(|path| path.extension().is_some_and(|end| end == "rows"))
+        .filter(|path| fs::metadata(path).is_ok_and(|known| known.len() > 0))
         .collect();
     files.sort();
     files
@@ -128,7 +144,7 @@ async fn a_full_queue_runs_unrecorded_or_sheds() {
 async fn while_the_store_is_away_rows_wait_on_disk_and_then_arrive_in_order() {
     let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
     store.set_away(true);
-    let config = WriterConfig::default().batch(7).retry(2, SECOND).spool(spool(dir.path()));
+    let config = WriterConfig::default().batch(7).retry(2, SECOND).journal(journal(dir.path()));
     let (sink, writer) = spawn_writer(store.clone(), config);
     let mut sent = finish(&sink, 20).await;
     while sink.stats().spooled < 20 {
@@ -143,10 +159,8 @@ async fn while_the_store_is_away_rows_wait_on_disk_and_then_arrive_in_order() {
     // These come before the next replay, and must not overtake what waits on disk.
     sent.extend(finish(&sink, 5).await);
     assert_eq!(reached(&store, 45).await, sent);
-    while !files(dir.path()).is_empty() {
-        tokio::time::sleep(SECOND).await;
-    }
-    // The spool is empty: rows go straight to the store again.
+    until(|| files(dir.path()).is_empty()).await;
+    // Nothing is left in the journal: rows go straight to the store again.
     sent.extend(finish(&sink, 1).await);
     assert_eq!(reached(&store, 46).await, sent);
     let stats = writer.shutdown(5 * SECOND).await;
@@ -157,59 +171,105 @@ async fn while_the_store_is_away_rows_wait_on_disk_and_then_arrive_in_order() {
 async fn rows_on_disk_survive_a_restart_and_a_second_replay_changes_nothing() {
     let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
     store.set_away(true);
-    let (sink, writer) = spawn_writer(store.clone(), WriterConfig::default().spool(spool(dir.path())));
+    let (sink, writer) = spawn_writer(store.clone(), config(dir.path()));
     let mut sent = finish(&sink, 10).await;
     let stats = writer.shutdown(5 * SECOND).await;
     assert_eq!((stats.spooled, stats.lost), (10, 0));
+    drop(sink);
     let saved: Vec<_> =
         files(dir.path()).iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
 
     store.set_away(false);
-    let (sink, writer) = spawn_writer(store.clone(), WriterConfig::default().spool(spool(dir.path())));
+    let (sink, writer) = spawn_writer(store.clone(), config(dir.path()));
     assert_eq!(reached(&store, 10).await, sent, "older rows come first");
     sent.extend(finish(&sink, 5).await);
     assert_eq!(reached(&store, 15).await, sent);
     assert_eq!(writer.shutdown(5 * SECOND).await.lost, 0);
-    assert!(files(dir.path()).is_empty());
+    drop(sink);
+    until(|| files(dir.path()).is_empty()).await;
 
     // As after a crash between the write and the removal of the file.
     for (path, bytes) in saved {
         fs::write(path, bytes).unwrap();
     }
-    let (_sink, writer) = spawn_writer(store.clone(), WriterConfig::default().spool(spool(dir.path())));
-    while !files(dir.path()).is_empty() {
-        tokio::time::sleep(SECOND).await;
-    }
+    let (sink, writer) = spawn_writer(store.clone(), config(dir.path()));
+    until(|| files(dir.path()).is_empty()).await;
     assert_eq!(writer.shutdown(5 * SECOND).await.written, 10);
+    drop(sink);
     assert_eq!(ids(&store.rows()), sent);
 }
 
+#[tokio::test]
+async fn what_was_answered_is_in_the_journal_when_its_end_is_seen() {
+    for fsync in [Fsync::Never, Fsync::Interval(SECOND), Fsync::Each] {
+        let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = MemoryTraces::new();
+        store.set_hanging(true);
+        let journal = FileJournal::open(dir.path(), ROOM, fsync).unwrap();
+        let (sink, _writer) = spawn_writer(store, WriterConfig::default().journal(journal));
+        let mut sent = finish(&sink, 20).await;
+        // one whose caller leaves before the end
+        let left = ask("what?");
+        sent.push(left.id());
+        let leaf = Leaf::streaming([Step::delta("a"), Step::Hang]);
+        let mut answer = TraceLayer::new(sink.clone()).layer(leaf).oneshot(left).await.unwrap();
+        answer.next().await.unwrap().unwrap();
+        drop(answer);
+
+        // The process is killed here: all that is left is what is in the files.
+        for path in files(dir.path()) {
+            fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+        }
+        let after = MemoryTraces::new();
+        let (_sink, writer) = spawn_writer(after.clone(), config(copy.path()));
+        assert_eq!(reached(&after, 21).await, sent, "{fsync:?}");
+        assert_eq!(writer.shutdown(5 * SECOND).await.lost, 0);
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_line_that_a_crash_has_cut_off_is_skipped_and_counted() {
+async fn a_row_that_a_crash_has_cut_off_is_skipped_and_counted() {
     let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
     store.set_away(true);
-    let (sink, writer) = spawn_writer(store.clone(), WriterConfig::default().spool(spool(dir.path())));
+    let (sink, writer) = spawn_writer(store.clone(), config(dir.path()));
     let sent = finish(&sink, 3).await;
     writer.shutdown(SECOND).await;
+    drop(sink);
     let path = files(dir.path()).remove(0);
     let whole = fs::read(&path).unwrap();
     // The last row lost its end.
     fs::write(&path, &whole[..whole.len() - 20]).unwrap();
     store.set_away(false);
-    let (_sink, writer) = spawn_writer(store.clone(), WriterConfig::default().spool(spool(dir.path())));
+    let (_sink, writer) = spawn_writer(store.clone(), config(dir.path()));
     assert_eq!(reached(&store, 2).await, sent[..2]);
-    while !files(dir.path()).is_empty() {
-        tokio::time::sleep(SECOND).await;
-    }
+    until(|| files(dir.path()).is_empty()).await;
     assert_eq!(writer.shutdown(SECOND).await.torn, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_spool_is_bounded() {
+async fn rows_that_neither_store_nor_journal_take_wait_in_memory() {
     let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
     store.set_away(true);
-    let config = WriterConfig::default().spool(Spool::open(dir.path(), 4_000).unwrap());
+    let journal = FileJournal::open(dir.path(), 4_000, Fsync::Never).unwrap();
+    let config = WriterConfig::default().batch(7).retry(2, SECOND).journal(journal.clone());
     let (sink, writer) = spawn_writer(store.clone(), config);
+    let sent = finish(&sink, 50).await;
+    tokio::time::sleep(60 * SECOND).await;
+    let stats = sink.stats();
+    assert!(stats.spooled > 0 && stats.lost + stats.unrecorded == 0 && store.rows().is_empty(), "{stats:?}");
+    assert!(!journal.can_write() && journal.bytes() <= 4_000, "{}", journal.bytes());
+    store.set_away(false);
+    assert_eq!(reached(&store, 50).await, sent, "all of them, in order");
+    let stats = writer.shutdown(5 * SECOND).await;
+    assert_eq!((stats.written, stats.lost, stats.memory), (50, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_neither_takes_until_the_end_is_lost_and_counted() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
+    store.set_away(true);
+    let journal = FileJournal::open(dir.path(), 4_000, Fsync::Never).unwrap();
+    let (sink, writer) = spawn_writer(store.clone(), WriterConfig::default().journal(journal));
     finish(&sink, 50).await;
     let stats = writer.shutdown(5 * SECOND).await;
     assert!(stats.spooled > 0 && stats.lost > 0 && stats.spooled + stats.lost == 50, "{stats:?}");
@@ -218,57 +278,96 @@ async fn the_spool_is_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_neither_store_nor_disk_take_wait_in_memory() {
+async fn a_full_queue_leaves_rows_in_the_journal() {
     let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
-    store.set_away(true);
-    let config = || WriterConfig::default().batch(7).retry(2, SECOND);
-    // No room left for rows, and a folder that is gone: a disk may refuse in more ways than one.
-    let gone = dir.path().join("gone");
-    for (spool, room) in
-        [(Spool::open(dir.path().join("small"), 4_000).unwrap(), true), (spool(&gone), false)]
-    {
-        let (sink, writer) = spawn_writer(store.clone(), config().spool(spool));
-        if !room {
-            fs::remove_dir_all(&gone).unwrap();
+    store.set_hanging(true);
+    let (sink, writer) = spawn_writer(store.clone(), config(dir.path()).queue(3).batch(2));
+    let layer = TraceLayer::new(sink.clone()).when_full(WhenFull::Shed);
+    let stack = layer.layer(Leaf::text("a"));
+    let mut sent = std::collections::BTreeSet::new();
+    for _ in 0..100 {
+        let ask = ask("what?");
+        sent.insert(ask.id());
+        stack.clone().oneshot(ask).await.unwrap().collect().await.unwrap();
+    }
+    store.set_hanging(false);
+    let arrived: std::collections::BTreeSet<_> = reached(&store, 100).await.into_iter().collect();
+    assert_eq!(arrived, sent);
+    // later rows go straight to the store again
+    let spooled = sink.stats().spooled;
+    finish(&sink, 1).await;
+    reached(&store, 101).await;
+    assert_eq!(sink.stats().spooled, spooled);
+    let stats = writer.shutdown(5 * SECOND).await;
+    assert!(stats.spooled > 0 && spooled < 101);
+    assert_eq!((stats.sent, stats.unrecorded, stats.lost, stats.memory), (101, 0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_is_bounded_whatever_happens() {
+    const MEMORY: u64 = 1024 * 1024;
+    let dir = tempfile::tempdir().unwrap();
+    for journal in [true, false] {
+        let store = MemoryTraces::new();
+        store.set_hanging(true);
+        let config = WriterConfig::default().memory(MEMORY);
+        let config = if journal { config.journal(self::journal(dir.path())) } else { config };
+        let (sink, writer) = spawn_writer(store.clone(), config);
+        let stack = TraceLayer::new(sink.clone()).layer(Leaf::text(&"x".repeat(20_000)));
+        for _ in 0..200 {
+            stack.clone().oneshot(ask("what?")).await.unwrap().collect().await.unwrap();
+            assert!(sink.stats().memory <= MEMORY / 2, "{:?}", sink.stats());
         }
-        let before = store.rows().len();
-        let sent = finish(&sink, 50).await;
-        tokio::time::sleep(60 * SECOND).await;
-        assert_eq!(((sink.stats().spooled > 0), sink.stats().lost, store.rows().len()), (room, 0, before));
-        store.set_away(false);
-        assert_eq!(reached(&store, before + 50).await[before..], sent, "all of them, in order");
-        let stats = writer.shutdown(5 * SECOND).await;
-        assert_eq!((stats.written, stats.lost), (50, 0));
-        store.set_away(true);
+        assert!(sink.stats().memory > MEMORY / 4);
+        store.set_hanging(false);
+        if journal {
+            reached(&store, 200).await;
+        }
+        let stats = writer.shutdown(60 * SECOND).await;
+        assert_eq!((stats.sent, stats.unrecorded, stats.memory), (200, 0, 0));
+        assert_eq!(stats.lost, if journal { 0 } else { 200 - store.rows().len() as u64 });
+        assert!(journal || stats.lost > 100, "{stats:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_are_held_go_to_disk_when_it_takes_them_again() {
+async fn rows_that_come_during_a_long_replay_do_not_wait_for_it() {
     let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
     store.set_away(true);
-    let path = dir.path().join("spool");
-    let (sink, writer) = spawn_writer(store.clone(), WriterConfig::default().spool(spool(&path)));
-    fs::remove_dir_all(&path).unwrap();
-    let sent = finish(&sink, 3).await;
-    tokio::time::sleep(60 * SECOND).await;
-    assert_eq!((sink.stats().spooled, sink.stats().lost), (0, 0));
-    fs::create_dir(&path).unwrap();
-    while sink.stats().spooled < 3 {
-        tokio::time::sleep(SECOND).await;
-    }
-    assert_eq!(writer.shutdown(5 * SECOND).await.lost, 0);
+    let (sink, writer) = spawn_writer(store.clone(), config(dir.path()));
+    finish(&sink, 40).await;
+    writer.shutdown(SECOND).await;
+    drop(sink);
     store.set_away(false);
-    let (_sink, writer) = spawn_writer(store.clone(), WriterConfig::default().spool(spool(&path)));
-    assert_eq!(reached(&store, 3).await, sent);
-    assert_eq!(writer.shutdown(5 * SECOND).await.lost, 0);
+    let slow = Slow(store.clone());
+    let config = config(dir.path()).batch(1).linger(Duration::ZERO);
+    let (sink, writer) = spawn_writer(slow, config);
+    reached(&store, 3).await;
+    let fresh = finish(&sink, 1).await[0];
+    let began = Instant::now();
+    while !ids(&store.rows()).contains(&fresh) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(began.elapsed() < 20 * SECOND && store.rows().len() < 35, "{:?}", began.elapsed());
+    reached(&store, 41).await;
+    assert_eq!(writer.shutdown(SECOND).await.lost, 0);
+}
+
+/// Takes a second for each batch.
+struct Slow(MemoryTraces);
+
+impl TraceStore for Slow {
+    async fn write(&self, rows: &[TraceRow]) -> Result<(), BoxError> {
+        tokio::time::sleep(SECOND).await;
+        self.0.write(rows).await
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_is_as_good_as_away() {
     let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
     store.set_hanging(true);
-    let config = WriterConfig::default().retry(2, SECOND).spool(spool(dir.path()));
+    let config = WriterConfig::default().retry(2, SECOND).journal(journal(dir.path()));
     let (sink, writer) = spawn_writer(store.clone(), config);
     let sent = finish(&sink, 3).await;
     while sink.stats().spooled < 3 {
@@ -276,31 +375,13 @@ async fn a_store_that_hangs_is_as_good_as_away() {
     }
     store.set_hanging(false);
     assert_eq!(reached(&store, 3).await, sent);
-    while !files(dir.path()).is_empty() {
-        tokio::time::sleep(SECOND).await;
-    }
+    until(|| files(dir.path()).is_empty()).await;
     // Hanging again at the end: shutdown keeps to its grace, and what is left goes to disk.
     store.set_hanging(true);
     finish(&sink, 2).await;
     let began = Instant::now();
     let stats = writer.shutdown(3 * SECOND).await;
     assert_eq!((began.elapsed().as_secs(), stats.spooled, stats.lost), (3, 5, 0));
-}
-
-#[test]
-fn a_spool_has_one_owner_and_is_private() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a").join("spool");
-    let first = spool(&path);
-    let error = Spool::open(&path, ROOM).unwrap_err();
-    assert!(error.to_string().contains("another process"), "{error}");
-    drop(first);
-    spool(&path);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0);
-    }
 }
 
 /// Refuses what asks "bad".
@@ -318,12 +399,46 @@ impl TraceStore for Picky {
 
 #[tokio::test(start_paused = true)]
 async fn a_row_that_is_refused_does_not_hold_up_the_others() {
-    let store = MemoryTraces::new();
-    let (sink, writer) = spawn_writer(Picky(store.clone()), WriterConfig::default());
+    let dir = tempfile::tempdir().unwrap();
+    for journal in [false, true] {
+        let store = MemoryTraces::new();
+        let config = if journal { config(dir.path()) } else { WriterConfig::default() };
+        let (sink, writer) = spawn_writer(Picky(store.clone()), config);
+        let stack = TraceLayer::new(sink.clone()).layer(Leaf::text("a"));
+        for question in ["good", "bad", "fine", "good", "bad"] {
+            stack.clone().oneshot(ask(question)).await.unwrap().collect().await.unwrap();
+        }
+        let stats = writer.shutdown(5 * SECOND).await;
+        // where there is a place for them, they are put aside
+        let (lost, refused) = if journal { (0, 2) } else { (2, 0) };
+        assert_eq!((store.rows().len(), stats.written, stats.lost, stats.refused), (3, 3, lost, refused));
+    }
+    let aside = fs::read_to_string(dir.path().join("refused.jsonl")).unwrap();
+    assert_eq!((aside.lines().count(), aside.matches("\"bad\"").count()), (2, 2));
+    until(|| files(dir.path()).is_empty()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_is_refused_does_not_hold_up_a_replay() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
+    store.set_away(true);
+    let (sink, writer) = spawn_writer(store.clone(), config(dir.path()));
     let stack = TraceLayer::new(sink.clone()).layer(Leaf::text("a"));
     for question in ["good", "bad", "fine"] {
         stack.clone().oneshot(ask(question)).await.unwrap().collect().await.unwrap();
     }
-    let stats = writer.shutdown(5 * SECOND).await;
-    assert_eq!((store.rows().len(), stats.written, stats.lost), (2, 2, 1));
+    writer.shutdown(SECOND).await;
+    drop((sink, stack));
+    // The store goes away once more between the refusal and the rest of its batch.
+    let picky = Picky(store.clone());
+    let (sink, writer) = spawn_writer(picky, config(dir.path()).retry(1, SECOND));
+    while store.writes() < 4 {
+        tokio::time::sleep(SECOND).await;
+    }
+    store.set_away(false);
+    reached(&store, 2).await;
+    until(|| files(dir.path()).is_empty()).await;
+    let stats = writer.shutdown(SECOND).await;
+    assert_eq!((stats.written, stats.refused, stats.lost), (2, 1, 0));
+    drop(sink);
 }

@@ -119,6 +119,14 @@ impl Client {
         Answer { status: parts.status, headers: parts.headers, body: body.expect("body").to_bytes() }
     }
 
+    /// Any request; none when the server goes away before the whole answer has come.
+    pub async fn try_send(&self, request: Request<Full<Bytes>>) -> Option<Answer> {
+        let answer = tokio::time::timeout(DEADLINE, self.pool.request(request)).await;
+        let (parts, body) = answer.expect("the answer took too long").ok()?.into_parts();
+        let body = tokio::time::timeout(DEADLINE, body.collect()).await.expect("the body took too long");
+        Some(Answer { status: parts.status, headers: parts.headers, body: body.ok()?.to_bytes() })
+    }
+
     /// A request with this client's address and credentials.
     #[must_use]
     pub fn request(&self, method: Method, path: &str) -> http::request::Builder {

@@ -29,7 +29,7 @@ pub enum Kind {
 }
 
 /// All settings, in the order in which they are explained.
-pub const SETTINGS: [Key; 32] = [
+pub const SETTINGS: [Key; 34] = [
     text("RAG_TOWER_ADDR", "127.0.0.1:8080", "where the server listens"),
     text("RAG_TOWER_METRICS_ADDR", "127.0.0.1:9464", "where /metrics, /livez and /readyz are"),
     unset("RAG_TOWER_DATA", Kind::Text, "the data directory (default: the platform's place for data)"),
@@ -75,6 +75,16 @@ pub const SETTINGS: [Key; 32] = [
     number("MAX_CONTEXT_TOKENS", "8000", "the most tokens of passages and history in a prompt"),
     number("TOP_K", "6", "how many passages an answer is made of"),
     text("RAG_TOWER_ZONE", "UTC", "the time zone of dates in reports, by its IANA name"),
+    text(
+        "RAG_TOWER_FSYNC",
+        "interval",
+        "when answered asks are forced to disk: never (left to the system), interval (each second) or each",
+    ),
+    text(
+        "RAG_TOWER_WHEN_FULL",
+        "run",
+        "what an ask does that cannot be recorded, the disk being full: run, and be counted, or shed",
+    ),
     unset("RAG_TOWER_DEMO_KEY", Kind::Secret, "fixes the demo API key, at least 32 characters"),
     text("RAG_TOWER_LOG", "info", "what is logged: a level, or target=level pairs"),
     text("RAG_TOWER_LOG_FORMAT", "text", "text or json"),

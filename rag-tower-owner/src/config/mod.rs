@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::HeaderName;
+use rag_tower::trace::{Fsync, WhenFull};
 
 pub use self::keys::{Key, Kind, SETTINGS};
 pub use self::provider::Provider;
@@ -83,6 +84,10 @@ pub struct Config {
     pub data: PathBuf,
     /// The time zone that dates of reports are read in.
     pub zone: Zone,
+    /// When the rows of answered asks are forced to the disk.
+    pub fsync: Fsync,
+    /// What an ask does whose row could not be kept.
+    pub when_full: WhenFull,
     /// A fixed API key of the demo language centre.
     pub demo_key: Option<Secret>,
     /// What is logged: a level, or `target=level` pairs.

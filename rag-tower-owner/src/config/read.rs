@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use http::HeaderName;
+use rag_tower::trace::{Fsync, WhenFull};
 
 use super::source::{FileContents, Values};
 use super::{Config, ConfigError, Secret, Zone, provider, reranker};
@@ -100,6 +101,12 @@ impl Reader<'_> {
         let zone = self.zone("RAG_TOWER_ZONE");
         let demo_key = self.secret("RAG_TOWER_DEMO_KEY", KEY);
         let frontend_origin = self.origins("FRONTEND_ORIGIN");
+        let fsync = self.one_of(
+            "RAG_TOWER_FSYNC",
+            [("never", Fsync::Never), ("interval", Fsync::DEFAULT), ("each", Fsync::Each)],
+        );
+        let when_full =
+            self.one_of("RAG_TOWER_WHEN_FULL", [("run", WhenFull::RunUnrecorded), ("shed", WhenFull::Shed)]);
         let log_json = self.log_format("RAG_TOWER_LOG_FORMAT");
         Some(Config {
             database_url,
@@ -127,6 +134,8 @@ impl Reader<'_> {
             metrics_addr: metrics_addr?,
             data: data?,
             zone: zone?,
+            fsync: fsync?,
+            when_full: when_full?,
             demo_key,
             log: self.values.get("RAG_TOWER_LOG")?.to_owned(),
             log_json,
@@ -230,6 +239,16 @@ impl Reader<'_> {
             }
         }
         origins
+    }
+
+    fn one_of<T, const N: usize>(&mut self, name: &str, known: [(&str, T); N]) -> Option<T> {
+        let text = self.values.get(name)?;
+        let names = known.each_ref().map(|(name, _)| *name).join(", ");
+        let found = known.into_iter().find(|(name, _)| *name == text).map(|(_, value)| value);
+        if found.is_none() {
+            self.problem(format!("{name} is {text:?}: expected one of {names}"));
+        }
+        found
     }
 
     fn log_format(&mut self, name: &str) -> bool {

@@ -77,6 +77,19 @@ fn weak_and_example_secrets_are_refused_and_never_repeated() {
 }
 
 #[test]
+fn how_rows_are_kept_is_chosen_by_name() {
+    let config = read(&[]).unwrap();
+    assert_eq!(
+        (config.fsync, config.when_full),
+        (Fsync::Interval(Duration::from_secs(1)), WhenFull::RunUnrecorded)
+    );
+    let config = read(&[("RAG_TOWER_FSYNC", "each"), ("RAG_TOWER_WHEN_FULL", "shed")]).unwrap();
+    assert_eq!((config.fsync, config.when_full), (Fsync::Each, WhenFull::Shed));
+    let text = refusal(read(&[("RAG_TOWER_FSYNC", "sometimes"), ("RAG_TOWER_WHEN_FULL", "drop")]));
+    assert!(text.contains("never, interval, each") && text.contains("run, shed"), "{text}");
+}
+
+#[test]
 fn every_finding_is_reported_at_once() {
     let text = refusal(read(&[("TOP_K", "0"), ("RAG_TOWER_ADDR", "8080"), ("CHUNK_OVERLAP", "a few")]));
     for part in ["TOP_K", "from 1 to 100", "RAG_TOWER_ADDR", "127.0.0.1:8080", "CHUNK_OVERLAP"] {

@@ -6,6 +6,8 @@ use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
+use rag_tower::trace::{Fsync, WhenFull};
+
 use crate::config::{Config, ConfigError};
 use crate::data_dir::DataDir;
 
@@ -36,9 +38,11 @@ pub(crate) async fn examine(config: &Result<Config, ConfigError>) -> Report {
         }
     };
     let data = data(config);
+    let journal = journal(config);
     // A server that runs here has the directory and the addresses, as it should.
     let running = data.state == State::Note;
-    let mut found = vec![settings(config), mode(config), data, postgres(config).await, vectors(config).await];
+    let mut found =
+        vec![settings(config), mode(config), data, journal, postgres(config).await, vectors(config).await];
     found.extend(models(config).await);
     found.extend(redis(config));
     found.push(listener("server", "RAG_TOWER_ADDR", config.addr, running));
@@ -135,6 +139,20 @@ fn data(config: &Config) -> Finding {
     }
 }
 
+/// How safe the rows of answered asks are before they are in Postgres.
+fn journal(config: &Config) -> Finding {
+    let keeps = match config.fsync {
+        Fsync::Never => "survives the process; a power failure may take what the system has not written",
+        Fsync::Each => "is on disk before its answer ends",
+        _ => "survives the process, and is on disk within a second",
+    };
+    let full = match config.when_full {
+        WhenFull::Shed => "are refused",
+        _ => "run, and are counted",
+    };
+    good("journal", format!("an ask's row {keeps}; asks that cannot be recorded {full}"))
+}
+
 fn listener(what: &'static str, name: &str, addr: SocketAddr, running: bool) -> Finding {
     match TcpListener::bind(addr) {
         Ok(_) => good(what, format!("{addr} is free")),
@@ -218,6 +236,7 @@ mod tests {
     async fn a_machine_that_has_everything_has_nothing_bad() {
         let said = report(&[]).await;
         assert!(!said.contains("BAD"), "{said}");
+        assert!(said.contains("ok    journal") && said.contains("within a second"), "{said}");
         assert!(said.contains("ok    postgres") && said.contains("/bin"), "{said}");
     }
 

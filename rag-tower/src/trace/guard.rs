@@ -77,10 +77,10 @@ impl Guard {
         }
     }
 
-    /// False when the row has no place in the queue.
-    pub(super) fn has_place(&self) -> bool {
+    /// False when the row would not be kept.
+    pub(super) fn is_kept(&self) -> bool {
         match &self.ending {
-            Ending::Write(slot) => slot.has_place(),
+            Ending::Write(slot) => slot.is_kept(),
             Ending::Annotate | Ending::Ended => true,
         }
     }
@@ -138,12 +138,7 @@ impl Guard {
                 }
                 Some(row) => {
                     self.meter.ended(&row, self.phase);
-                    if slot.has_place() || slot.has_journal() {
-                        slot.send(row)
-                    } else {
-                        slot.unrecorded();
-                        Receipt::done()
-                    }
+                    slot.send(row)
                 }
             },
         }

@@ -33,7 +33,7 @@ impl TraceLayer {
         self
     }
 
-    /// What an ask does when the queue is full. Default: [`WhenFull::RunUnrecorded`].
+    /// What an ask does when its row could not be kept. Default: [`WhenFull::RunUnrecorded`].
     #[must_use]
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.when_full = when_full;

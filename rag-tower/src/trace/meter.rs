@@ -213,7 +213,7 @@ mod tests {
 
     /// Runs one ask of that route through the layer; the consumer goes away after the head when it is not patient.
     fn run(leaf: Leaf, route: &str, patient: bool) {
-        let (sink, _rows, _) = TraceSink::new(1);
+        let (sink, _rows, _) = TraceSink::new(1, u64::MAX, None);
         let labels = Labels::new().with_routes(["search"]);
         let ask = testing::ask("what?");
         ask.trace().set_route(route);

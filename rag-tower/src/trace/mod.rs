@@ -18,9 +18,9 @@
 //! # When things happen
 //! | when | what |
 //! |---|---|
-//! | `call` | the row's place in the queue is reserved; a full queue does as [`WhenFull`] says |
+//! | `call` | the row's place in the queue is reserved; an ask whose row could not be kept does as [`WhenFull`] says |
 //! | an event is about to be yielded | the first piece of text stops the first-token clock; text, sources and usage are kept |
-//! | `Finished` or an error is about to be yielded, or the stream ends without | the row is built and handed in, metrics are counted; with a [`Journal`], the item waits until the row is safe |
+//! | `Finished` or an error is about to be yielded, or the stream ends without | the row is built and handed in, metrics are counted; with a [journal](FileJournal), the row is in it before the item goes out, and the item waits until the row is as safe as [`Fsync`] says |
 //! | the future or the stream is dropped before | the row is handed in as cancelled, or as panicked when inner code had unwound |
 //!
 //! Waiting for the end of the *stream* would be wrong: writers of server-sent events stop polling at the terminal event.
@@ -42,18 +42,18 @@ mod outcome;
 mod row;
 mod service;
 mod sink;
-mod spool;
+mod stats;
 mod stream;
 mod writer;
 
 pub use self::future::TraceFuture;
 pub use self::guard::MAX_ANSWER_BYTES;
 pub use self::handle::{Entry, Facts, HitRecord, Span, StageTimer, TraceHandle};
-pub use self::journal::{Journal, Receipt};
+pub use self::journal::{FileJournal, Fsync, Journal, Receipt};
 pub use self::layer::TraceLayer;
 pub use self::outcome::{Outcome, Phase, Status};
 pub use self::row::{TraceRow, TraceStore};
 pub use self::service::Trace;
-pub use self::sink::{TraceSink, TraceStats, WhenFull};
-pub use self::spool::Spool;
+pub use self::sink::{TraceSink, WhenFull};
+pub use self::stats::TraceStats;
 pub use self::writer::{TraceWriter, WriterConfig, spawn_writer};

@@ -17,7 +17,8 @@ use crate::tenant::{BranchId, TenantId};
 
 /// One ask, as it is kept.
 ///
-/// Its serde form is that of the spool on disk, not of any API.
+/// Its serde form is that of the journal on disk, not of any API: what is added must have a default, so that a new version reads
+/// what an old one has left.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TraceRow {
@@ -72,6 +73,41 @@ pub struct TraceRow {
     pub llm_provider: Option<Arc<str>>,
     /// The model.
     pub llm_model: Option<Arc<str>>,
+}
+
+// === impl TraceRow ===
+
+impl TraceRow {
+    /// What the row takes in memory, about, in bytes: the texts that can be long, and the size of the rest.
+    pub(super) fn weight(&self) -> u64 {
+        let length = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+        let texts = [&self.question, &self.answer, &self.error, &self.request_id, &self.subject];
+        let sources = self
+            .sources
+            .iter()
+            .map(|source| source.snippet.len() + source.title.len() + source.file_name.len());
+        let parts = size_of_val(&*self.sources)
+            + size_of_val(&*self.spans)
+            + size_of_val(&*self.hits)
+            + size_of_val(&*self.degraded);
+        let facts = self.tool_metadata.iter().map(|(key, value)| key.len() + weight_of(value));
+        let bytes = size_of::<Self>()
+            + texts.into_iter().map(length).sum::<usize>()
+            + sources.sum::<usize>()
+            + parts
+            + facts.sum::<usize>();
+        bytes as u64
+    }
+}
+
+fn weight_of(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(values) => values.iter().map(weight_of).sum(),
+            Value::Object(map) => map.iter().map(|(key, value)| key.len() + weight_of(value)).sum(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
 }
 
 /// Where rows go: what a backend implements. It only ever sees batches, from one task.

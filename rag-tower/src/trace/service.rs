@@ -41,11 +41,12 @@ where
         let scope = Some(request.scope().clone());
         let handle = request.trace().clone();
         let mut guard = Guard::new(sink, meter, handle, request.id(), scope, request.entry());
-        if *when_full == WhenFull::Shed && !guard.has_place() {
+        if *when_full == WhenFull::Shed && !guard.is_kept() {
+            // Its own row is the next try of a journal that could not be written.
             // Replacing it gives back whatever the readied service had reserved.
             self.inner = self.inner.clone();
             let error = Error::new(ErrorKind::Overloaded, Stage::Trace)
-                .with_message("the trace queue is full; try again later")
+                .with_message("answers cannot be recorded at present; try again later")
                 .with_retry_after(Duration::from_secs(1));
             drop(guard.finish(Outcome::Failed(error.kind(), error.stage()), Some(&error)));
             return TraceFuture::refused(error);

@@ -1,30 +1,32 @@
-//! Where finished rows are handed in: reserve a place first, send later.
+//! Where finished rows are handed in: to the journal first, then to the queue.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::mpsc::{self, OwnedPermit};
 
-use super::{Journal, Receipt, TraceRow};
+use super::stats::Shared;
+use super::{FileJournal, Journal, Receipt, TraceRow, TraceStats};
 
 /// The entrance of the writer's queue. Cheap to clone; every layer that writes rows has one.
 ///
 /// An ask reserves its place in the queue when it starts, so handing in its row at the end never waits, cannot fail
-/// and is legal in `Drop`. A full queue therefore shows at the start of an ask, see [`WhenFull`].
+/// and is legal in `Drop`. With a [`FileJournal`] a row without a place stays in the journal, from which the writer
+/// reads it. What happens to a row that neither takes is said by [`WhenFull`].
 #[derive(Clone)]
 pub struct TraceSink {
-    rows: mpsc::Sender<TraceRow>,
+    rows: mpsc::Sender<Queued>,
     journal: Option<Arc<dyn Journal>>,
     shared: Arc<Shared>,
 }
 
-/// What an ask does when the queue has no place for its row.
+/// What an ask does when its row could not be kept: the journal cannot be written, because the disk is full or its limit
+/// is reached; or, without a journal, the queue has no place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// It runs; its row is not kept, and `rag_trace_dropped_total` counts it. The default: observation must not take
-    /// the service down.
+    /// It runs. Its row is kept in memory if there is a place; if not, it is gone, and `rag_trace_dropped_total` counts
+    /// it. The default: observation must not take the service down.
     #[default]
     RunUnrecorded,
     /// It is refused with [`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded). For those who must account for
@@ -32,44 +34,24 @@ pub enum WhenFull {
     Shed,
 }
 
-/// What has become of rows so far, counted since the writer was started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TraceStats {
-    /// Asks that took charge of a row.
-    pub opened: u64,
-    /// Rows handed in.
-    pub sent: u64,
-    /// Rows that the store has, replayed ones included.
-    pub written: u64,
-    /// Rows that were handed in and are gone.
-    pub lost: u64,
-    /// Asks that ran without a place for their row.
-    pub unrecorded: u64,
-    /// Requests that never had a tenant, and so no row.
-    pub void: u64,
-    /// Rows that went to the spool on disk.
-    pub spooled: u64,
-    /// Lines of the spool that could not be read: cut off by a crash, or damaged.
-    pub torn: u64,
+/// A row in the queue.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) row: TraceRow,
+    pub(super) place: Place,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    opened: AtomicU64,
-    sent: AtomicU64,
-    written: AtomicU64,
-    lost: AtomicU64,
-    unrecorded: AtomicU64,
-    void: AtomicU64,
-    spooled: AtomicU64,
-    torn: AtomicU64,
-    closed: AtomicBool,
+/// Where else a row is, and what it takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// The journal's file that has it.
+    pub(super) file: Option<u64>,
+    pub(super) bytes: u64,
 }
 
 /// One row's way to the writer: a place in the queue, if there was one, and the journal.
 pub(super) struct Slot {
-    permit: Option<OwnedPermit<TraceRow>>,
+    permit: Option<OwnedPermit<Queued>>,
     journal: Option<Arc<dyn Journal>>,
     shared: Arc<Shared>,
 }
@@ -77,13 +59,19 @@ pub(super) struct Slot {
 // === impl TraceSink ===
 
 impl TraceSink {
-    pub(super) fn new(capacity: usize) -> (Self, mpsc::Receiver<TraceRow>, Arc<Shared>) {
-        let (rows, receiver) = mpsc::channel(capacity.max(1));
-        let shared = Arc::<Shared>::default();
-        (Self { rows, journal: None, shared: Arc::clone(&shared) }, receiver, shared)
+    pub(super) fn new(
+        places: usize,
+        memory: u64,
+        journal: Option<FileJournal>,
+    ) -> (Self, mpsc::Receiver<Queued>, Arc<Shared>) {
+        let (rows, receiver) = mpsc::channel(places.max(1));
+        let shared = Arc::new(Shared::new(memory, journal.clone()));
+        let journal = journal.map(|journal| Arc::new(journal) as Arc<dyn Journal>);
+        (Self { rows, journal, shared: Arc::clone(&shared) }, receiver, shared)
     }
 
-    /// Appends each row to a journal before its answer's end is yielded. Default: none.
+    /// Appends each row to a journal of one's own before its answer's end is yielded, in place of the writer's. The
+    /// writer reads nothing from it. Default: the writer's, if it has one.
     #[must_use]
     pub fn with_journal(mut self, journal: impl Journal) -> Self {
         self.journal = Some(Arc::new(journal));
@@ -98,7 +86,7 @@ impl TraceSink {
 
     /// Reserves a place. The slot has none when the queue is full or the writer gone.
     pub(super) fn reserve(&self) -> Slot {
-        self.shared.opened.fetch_add(1, Ordering::Relaxed);
+        self.shared.opened();
         Slot {
             permit: self.rows.clone().try_reserve_owned().ok(),
             journal: self.journal.clone(),
@@ -116,84 +104,41 @@ impl fmt::Debug for TraceSink {
 // === impl Slot ===
 
 impl Slot {
-    pub(super) fn has_place(&self) -> bool {
-        self.permit.is_some()
-    }
-
-    pub(super) fn has_journal(&self) -> bool {
-        self.journal.is_some()
+    /// True when the row can be kept: by the writer's journal, else by the queue.
+    pub(super) fn is_kept(&self) -> bool {
+        self.shared.journal.as_ref().map_or(self.permit.is_some(), FileJournal::can_write)
     }
 
     /// Hands the row in. Never waits and never fails.
     pub(super) fn send(self, row: TraceRow) -> Receipt {
-        let receipt = self.journal.as_ref().map_or(Receipt::done(), |journal| journal.append(&row));
-        match self.permit {
-            None => self.shared.unrecorded(),
-            // The receiver is gone: in the channel the row would sit unseen until the last sender goes.
-            Some(_) if self.shared.closed.load(Ordering::Acquire) => {
-                self.shared.sent.fetch_add(1, Ordering::Relaxed);
-                self.shared.lost(1);
+        let Self { permit, journal, shared } = self;
+        let receipt = journal.map_or(Receipt::done(), |journal| journal.append(&row));
+        let place = Place { file: receipt.file(), bytes: row.weight() };
+        match permit {
+            // a receiver that is gone would not see it
+            Some(permit) if !shared.is_closed() && shared.take_room(place.bytes) => {
+                shared.sent();
+                let _sender = permit.send(Queued { row, place });
             }
-            Some(permit) => {
-                self.shared.sent.fetch_add(1, Ordering::Relaxed);
-                let _sender = permit.send(row);
-            }
+            permit => match (place.file, &shared.journal) {
+                (Some(file), Some(journal)) => {
+                    shared.sent();
+                    shared.spooled(1);
+                    journal.leave([file]);
+                    shared.overflow.notify_one();
+                }
+                _ if permit.is_some() => {
+                    shared.sent();
+                    shared.lost(1);
+                }
+                _ => shared.unrecorded(),
+            },
         }
         receipt
     }
 
     /// Gives the place back: there is no row, for want of a tenant.
     pub(super) fn void(self) {
-        self.shared.void.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Gives up a slot without a place.
-    pub(super) fn unrecorded(self) {
-        self.shared.unrecorded();
-    }
-}
-
-// === impl Shared ===
-
-impl Shared {
-    pub(super) fn written(&self, rows: usize) {
-        self.written.fetch_add(rows as u64, Ordering::Relaxed);
-    }
-
-    pub(super) fn lost(&self, rows: usize) {
-        self.lost.fetch_add(rows as u64, Ordering::Relaxed);
-        ::metrics::counter!("rag_trace_dropped_total").increment(rows as u64);
-    }
-
-    pub(super) fn spooled(&self, rows: usize) {
-        self.spooled.fetch_add(rows as u64, Ordering::Relaxed);
-    }
-
-    pub(super) fn torn(&self, lines: usize) {
-        self.torn.fetch_add(lines as u64, Ordering::Relaxed);
-    }
-
-    /// From here on rows are counted as lost when they are handed in.
-    pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-    }
-
-    pub(super) fn view(&self) -> TraceStats {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        TraceStats {
-            opened: read(&self.opened),
-            sent: read(&self.sent),
-            written: read(&self.written),
-            lost: read(&self.lost),
-            unrecorded: read(&self.unrecorded),
-            void: read(&self.void),
-            spooled: read(&self.spooled),
-            torn: read(&self.torn),
-        }
-    }
-
-    fn unrecorded(&self) {
-        self.unrecorded.fetch_add(1, Ordering::Relaxed);
-        ::metrics::counter!("rag_trace_dropped_total").increment(1);
+        self.shared.void();
     }
 }

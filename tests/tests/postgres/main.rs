@@ -2,6 +2,7 @@
 
 mod audit;
 mod isolation;
+mod journal;
 mod rollups;
 mod statements;
 mod stores;

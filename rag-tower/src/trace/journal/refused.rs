@@ -1,0 +1,26 @@
+//! Rows that no store takes: kept aside for a person, so that they hold up nobody.
+
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+use super::files;
+
+/// The most that is kept aside, in bytes.
+pub(super) const MAX_REFUSED: u64 = 16 * 1024 * 1024;
+
+const NAME: &str = "refused.jsonl";
+
+/// Adds a row, as JSON, to those that were refused.
+///
+/// # Errors
+/// When it cannot be written, or enough are kept aside already.
+pub(super) fn keep(dir: &Path, row: &[u8]) -> io::Result<()> {
+    let path = dir.join(NAME);
+    let kept = fs::metadata(&path).map_or(0, |known| known.len());
+    if kept + row.len() as u64 >= MAX_REFUSED {
+        return Err(io::Error::new(ErrorKind::QuotaExceeded, "enough refused rows are kept already"));
+    }
+    let line = [row, b"\n"].concat();
+    files::private().append(true).create(true).open(path)?.write_all(&line)
+}
