@@ -108,7 +108,8 @@ async fn kill_9_under_load_loses_no_answered_ask() {
         load_and_kill(start(fsync), 60, &answered).await;
     }
     let server = start("never");
-    arrived(&data, &answered.lock().unwrap().clone()).await;
+    let answered = answered.lock().unwrap().clone();
+    arrived(&data, &answered).await;
     let (status, output, _) = server.stop();
     assert!(status.success(), "{status}:\n{output}");
     let left = std::fs::read_dir(data.join("journal")).unwrap().map(|entry| entry.unwrap().path());
