@@ -47,7 +47,11 @@ pub(super) fn ask_back(
     candidates: &[&Course],
 ) -> Answer {
     if !again {
-        ask.trace().set_pending(Pending { tool: tool.into(), state: json!({ "waiting_for": "course" }) });
+        ask.trace().set_pending(Pending {
+            tool: tool.into(),
+            state: json!({ "waiting_for": "course" }),
+            yields: true,
+        });
     }
     ask.trace().set_tool_metadata("waiting_for", "course");
     ask.trace().set_tool_metadata("candidates", ids(candidates));

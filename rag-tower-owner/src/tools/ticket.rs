@@ -185,7 +185,11 @@ fn ask_for_phone(ask: &Ask, language: Language) -> Answer {
     ];
     let text = if !waits(ask, TOOL) {
         ask.trace().set_tool_metadata("waiting_for", "phone");
-        ask.trace().set_pending(Pending { tool: TOOL.into(), state: json!({ "waiting_for": "phone" }) });
+        ask.trace().set_pending(Pending {
+            tool: TOOL.into(),
+            state: json!({ "waiting_for": "phone" }),
+            yields: false,
+        });
         language.pick(
             "Happy to pass this on. Which telephone number may a member of staff call? For example 0912 345 678.",
             "Mình sẽ chuyển cho nhân viên. Bạn cho mình xin số điện thoại để gọi lại nhé, ví dụ 0912 345 678.",

@@ -297,4 +297,16 @@ mod tests {
         let third = tell(chat, "a", session, "What are your opening hours?").await;
         assert_eq!(third.text, "searched");
     }
+
+    #[tokio::test]
+    async fn a_question_for_another_tool_is_no_answer_to_ours() {
+        let comparison = ToolService::new(Arc::new(book()), super::super::comparison::comparison);
+        let tools =
+            vec![(TOOL, BoxAskService::new(calculator())), ("comparison", BoxAskService::new(comparison))];
+        let chat = conversation(tools);
+        let first = tell(chat.clone(), "a", None, "How much does it cost?").await;
+        assert!(first.facts.pending.is_some());
+        let second = tell(chat, "a", first.facts.session, "Compare IELTS 6.5 and IELTS 7.0").await;
+        assert_eq!(second.facts.route.as_deref(), Some("comparison"), "{}", second.text);
+    }
 }

@@ -50,13 +50,16 @@ pub struct NewTurn {
 }
 
 /// A tool that has asked something back, such as a ticket that waits for a phone number: it gets the next turn,
-/// whatever that says. A tool says so with [`TraceHandle::set_pending`](crate::TraceHandle::set_pending).
+/// whatever that says, unless it yields. A tool says so with [`TraceHandle::set_pending`](crate::TraceHandle::set_pending).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
     /// The tool's name in the [`RouteLayer`](crate::route::RouteLayer).
     pub tool: Arc<str>,
     /// What the tool needs to go on.
     pub state: Value,
+    /// True when the next turn may be taken by another tool that the classifier sends it to.
+    #[serde(default)]
+    pub yields: bool,
 }
 
 // === impl History ===

@@ -21,8 +21,8 @@ use crate::wording::Wordings;
 /// Sends an ask its way, as a [`Classifier`] decides.
 ///
 /// The service inside is the search pipeline; tools are services of the same shape, by name. A tool that asked something
-/// back on the session's last turn ([`Pending`](crate::memory::Pending)) gets this turn without a decision. When the
-/// classifier fails the ask is searched for, degraded (`classifier`).
+/// back on the session's last turn ([`Pending`](crate::memory::Pending)) gets this turn without a decision; one that
+/// yields loses it to another tool, or a person, that the classifier decides for. When the classifier fails the ask is searched for, degraded (`classifier`).
 ///
 /// - **Order:** inside memory, which knows the last turn; outside the first stage.
 /// - **Readiness:** that of the service inside. When the ask goes another way, what was reserved there is given back
@@ -109,13 +109,24 @@ impl<C> fmt::Debug for RouteLayer<C> {
 impl Ways {
     /// Where a tool's pending question, or else the classifier, sends an ask.
     async fn decide<C: Classifier>(&self, classifier: C, ask: &Ask) -> Result<Decision, Error> {
-        if let Some(turn) = ask.history().and_then(|history| history.last())
-            && let Some(pending) = &turn.pending
-            && self.tools.contains_key(&pending.tool)
-        {
-            let intent = turn.route.as_ref().unwrap_or(&pending.tool);
-            return Ok(Decision::Tool { name: Arc::clone(&pending.tool), intent: Arc::clone(intent) });
+        let turn = ask.history().and_then(|history| history.last());
+        let waits = turn.and_then(|turn| {
+            let pending = turn.pending.as_ref().filter(|pending| self.tools.contains_key(&pending.tool))?;
+            let intent = Arc::clone(turn.route.as_ref().unwrap_or(&pending.tool));
+            Some((Decision::Tool { name: Arc::clone(&pending.tool), intent }, pending.yields))
+        });
+        match waits {
+            None => self.classify(classifier, ask).await,
+            Some((waiting, false)) => Ok(waiting),
+            Some((waiting, true)) => match self.classify(classifier, ask).await? {
+                // what is asked of another is no answer to this one
+                other @ (Decision::Tool { .. } | Decision::Handoff { .. }) => Ok(other),
+                Decision::Search { .. } | Decision::OutOfDomain => Ok(waiting),
+            },
         }
+    }
+
+    async fn classify<C: Classifier>(&self, classifier: C, ask: &Ask) -> Result<Decision, Error> {
         let timer = ask.trace().time(Stage::Route);
         let decided = classifier.oneshot(ClassifyRequest::of(ask)).await;
         drop(timer);

@@ -27,14 +27,14 @@ async fn run<C: Classifier>(layer: RouteLayer<C>, ask: Ask) -> (Result<Vec<Event
     (events, leaf.calls(), trace.snapshot())
 }
 
-fn waiting(tool: &str) -> Ask {
+fn waiting(tool: &str, yields: bool) -> Ask {
     let ask = testing::ask("0912345123");
     let mut history = History::new(SessionId::generate(), ask.scope().tenant());
     history.recent_messages_buffer.push(Turn {
         question: "call me".into(),
         answer: "your number?".into(),
         route: Some("create_ticket".into()),
-        pending: Some(Pending { tool: tool.into(), state: "phone".into() }),
+        pending: Some(Pending { tool: tool.into(), state: "phone".into(), yields }),
     });
     ask.with_history(Arc::new(history))
 }
@@ -85,13 +85,13 @@ async fn a_classifier_that_is_down_degrades_to_searching() {
 async fn a_tool_that_asked_back_gets_the_next_turn() {
     let layer =
         || RouteLayer::new(always(Decision::OutOfDomain)).with_tool("ticket", Leaf::<Ask>::answering("done"));
-    let (events, _, facts) = run(layer(), waiting("ticket")).await;
+    let (events, _, facts) = run(layer(), waiting("ticket", false)).await;
     assert_eq!(
         (testing::text(&events.unwrap()).as_str(), facts.route.as_deref()),
         ("done", Some("create_ticket"))
     );
     // A tool that is no more does not hold the conversation.
-    let (events, _, _) = run(layer(), waiting("gone")).await;
+    let (events, _, _) = run(layer(), waiting("gone", false)).await;
     assert_eq!(events.unwrap().last(), Some(&Event::Finished(Finish::OutOfDomain)));
 }
 
@@ -145,4 +145,24 @@ async fn the_reservation_is_given_back_before_the_tool_runs() {
     std::future::poll_fn(|cx| router.poll_ready(cx)).await.unwrap();
     assert_eq!(open.load(Ordering::SeqCst), 1);
     router.call(testing::ask("q")).await.unwrap().collect().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tool_that_yields_loses_the_turn_to_another_and_to_nothing_else() {
+    let layer = |decision| {
+        RouteLayer::new(always(decision))
+            .with_tool("calculator", Leaf::<Ask>::answering("calculated"))
+            .with_tool("comparison", Leaf::<Ask>::answering("compared"))
+    };
+    let other = || Decision::Tool { name: "comparison".into(), intent: "comparison".into() };
+    let said = async |decision, yields| {
+        let (events, searched, facts) = run(layer(decision), waiting("calculator", yields)).await;
+        assert_eq!(searched, 0);
+        (testing::text(&events.unwrap()), facts.route)
+    };
+    assert_eq!(said(other(), true).await, ("compared".into(), Some("comparison".into())));
+    assert_eq!(said(other(), false).await, ("calculated".into(), Some("create_ticket".into())));
+    for weak in [Decision::Search { intent: "search".into() }, Decision::OutOfDomain] {
+        assert_eq!(said(weak, true).await.0, "calculated");
+    }
 }
