@@ -1,4 +1,5 @@
-//! What the stack itself costs: per ask, and per streamed event. Providers do nothing, the journal is off.
+//! What the stack itself costs: per ask, and per streamed event. Providers do nothing, the journal is off where it is
+//! not named.
 //!
 //! `cargo bench -p rag-tower --bench ask`; numbers and machine are in `README.md` beside this file.
 
@@ -47,6 +48,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() {
     let _runtime = runtime().enter();
     divan::main();
+    drop(std::fs::remove_dir_all(folder()));
 }
 
 // === the world around the stack: it does nothing ===
@@ -74,10 +76,14 @@ fn sink() -> TraceSink {
     sink
 }
 
-/// The same with a journal, in the folder for temporary files.
+/// Where journals are, each in a folder of its own.
+fn folder() -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("rag-tower-bench-{}", std::process::id()))
+}
+
+/// The same with a journal on the disk of temporary files.
 fn journal_sink(fsync: Fsync) -> TraceSink {
-    let dir = std::env::temp_dir().join(format!("rag-tower-bench-{}", AskId::generate()));
-    let journal = FileJournal::open(dir, 1 << 32, fsync).unwrap();
+    let journal = FileJournal::open(folder().join(AskId::generate().to_string()), 1 << 32, fsync).unwrap();
     let config = WriterConfig::default().queue(1 << 20).batch(1024).linger(Duration::from_millis(1));
     let (sink, _writer) = spawn_writer(Nowhere, config.journal(journal));
     sink
