@@ -1,11 +1,13 @@
 //! `doctor`: settings in, one line a finding with its mend out.
 
 mod reach;
+mod rollups;
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
+use rag_tower::postgres::Database;
 use rag_tower::trace::{Fsync, WhenFull};
 
 use crate::config::{Config, ConfigError};
@@ -41,8 +43,10 @@ pub(crate) async fn examine(config: &Result<Config, ConfigError>) -> Report {
     let journal = journal(config);
     // A server that runs here has the directory and the addresses, as it should.
     let running = data.state == State::Note;
-    let mut found =
-        vec![settings(config), mode(config), data, journal, postgres(config).await, vectors(config).await];
+    let (postgres, database) = postgres(config).await;
+    let mut found = vec![settings(config), mode(config), data, journal, postgres];
+    found.extend(rollups::compared(config, database, running).await);
+    found.push(vectors(config).await);
     found.extend(models(config).await);
     found.extend(redis(config));
     found.push(listener("server", "RAG_TOWER_ADDR", config.addr, running));
@@ -88,22 +92,24 @@ async fn models(config: &Config) -> Vec<Finding> {
 }
 
 /// The database of `DATABASE_URL` as the server would use it, else the programs for a private one.
-async fn postgres(config: &Config) -> Finding {
+async fn postgres(config: &Config) -> (Finding, Option<Database>) {
     let Some(url) = &config.database_url else {
         let installed = tokio::task::spawn_blocking(crate::cluster::installed).await;
-        return match installed {
+        let finding = match installed {
             Ok(Ok(folder)) => {
                 good("postgres", format!("a private one in the data directory, by {}", folder.display()))
             }
             Ok(Err(error)) => bad("postgres", error.to_string()),
             Err(error) => bad("postgres", error.to_string()),
         };
+        return (finding, None);
     };
     match reach::postgres(url.expose()).await {
-        Ok(()) => {
-            good("postgres", "the one of DATABASE_URL; its login, schema and policies are as they should be")
+        Ok(database) => {
+            let said = "the one of DATABASE_URL; its login, schema and policies are as they should be";
+            (good("postgres", said), Some(database))
         }
-        Err(why) => bad("postgres", format!("the one of DATABASE_URL: {why}")),
+        Err(why) => (bad("postgres", format!("the one of DATABASE_URL: {why}")), None),
     }
 }
 

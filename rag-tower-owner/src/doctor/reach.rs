@@ -23,12 +23,10 @@ pub(super) async fn tcp(url: &str) -> Result<(), String> {
 }
 
 /// Connects as the server does, with all its checks of the login, the schema and the policies.
-pub(super) async fn postgres(url: &str) -> Result<(), String> {
+pub(super) async fn postgres(url: &str) -> Result<Database, String> {
     let options = DatabaseOptions::new(url).max_connections(1).acquire_timeout(PATIENCE);
-    let database = match timeout(2 * PATIENCE, Database::connect(&options)).await {
-        Ok(connected) => connected.map_err(|error| error.to_string())?,
-        Err(_) => return Err(format!("no answer within {} s", 2 * PATIENCE.as_secs())),
-    };
-    database.close().await;
-    Ok(())
+    match timeout(2 * PATIENCE, Database::connect(&options)).await {
+        Ok(connected) => connected.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", 2 * PATIENCE.as_secs())),
+    }
 }
