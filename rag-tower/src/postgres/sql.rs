@@ -195,6 +195,10 @@ statements! {
     JOBS SAVE_TRACE_TOTALS = save!("trace_totals", "level, bucket, tenant_id");
     JOBS SAVE_SYSTEM_ROLLUPS = save!("system_rollups", "level, bucket, route, status, channel, model");
     JOBS SAVE_SYSTEM_TOTALS = save!("system_totals", "level, bucket");
+    /// Whether there is feedback, and whether there are tickets, that the rollups do not have.
+    JOBS ANY_LATE = concat!(
+        "SELECT EXISTS (SELECT FROM rag_tower.user_feedback f WHERE ", unrolled!(), "),
+             EXISTS (SELECT FROM rag_tower.handoff_tickets h WHERE NOT h.rolled)");
     /// Feedback that the rollups do not have and whose ask is there: what it was and is, and notes that they have it.
     JOBS ROLL_FEEDBACK = concat!(
         "WITH late AS (
@@ -244,15 +248,21 @@ statements! {
         "SELECT ", counts!(), ", latency, ttft
          FROM (SELECT e.* FROM rag_tower.rollup_deltas d, ", entries!(), ") e
          WHERE ($1::uuid IS NULL OR tenant_id = $1) AND bucket >= $2 AND bucket < $3");
-    /// Thumbs up, thumbs down and tickets of a range that the rollups do not have yet.
+    /// Tickets of a range that the rollups do not have yet, and when the asks began whose feedback they do not have. The
+    /// last two parameters are the range as ids.
+    OWNER READ_WAITING = concat!(
+        "SELECT (SELECT count(*) FROM rag_tower.handoff_tickets h
+                 WHERE NOT h.rolled AND ($1::uuid IS NULL OR h.tenant_id = $1) AND h.ts >= $2 AND h.ts < $3),
+             (SELECT coalesce(array_agg(DISTINCT rag_tower.trace_time(f.trace_id)), '{}') FROM rag_tower.user_feedback f
+              WHERE ", unrolled!(), " AND ($1::uuid IS NULL OR f.tenant_id = $1)
+                AND f.trace_id >= $4 AND f.trace_id < $5)");
+    /// Thumbs up and down on asks of these times that the rollups do not have yet. Without the times the statement would
+    /// be planned over every partition, which takes longer than all else.
     OWNER READ_LATE = concat!(
-        "SELECT coalesce(up, 0), coalesce(down, 0), tickets FROM
-         (SELECT sum((f.rating = 1)::integer - (f.rolled IS NOT DISTINCT FROM 1)::integer) AS up,
-                 sum((f.rating = -1)::integer - (f.rolled IS NOT DISTINCT FROM -1)::integer) AS down
-          FROM rag_tower.user_feedback f JOIN ", its_ask!("f"), "
-          WHERE ", unrolled!(), " AND ($1::uuid IS NULL OR f.tenant_id = $1) AND r.ts >= $2 AND r.ts < $3) o,
-         (SELECT count(*) AS tickets FROM rag_tower.handoff_tickets h
-          WHERE NOT h.rolled AND ($1::uuid IS NULL OR h.tenant_id = $1) AND h.ts >= $2 AND h.ts < $3) t");
+        "SELECT coalesce(sum((f.rating = 1)::integer - (f.rolled IS NOT DISTINCT FROM 1)::integer), 0),
+             coalesce(sum((f.rating = -1)::integer - (f.rolled IS NOT DISTINCT FROM -1)::integer), 0)
+         FROM rag_tower.user_feedback f JOIN ", its_ask!("f"), "
+         WHERE ", unrolled!(), " AND ($1::uuid IS NULL OR f.tenant_id = $1) AND r.ts = ANY ($2::timestamptz[])");
     /// The same measures from the rows of a range themselves. The last two parameters are the range as ids.
     OWNER READ_RAW = concat!(
         "SELECT count(*) AS requests, count(*) FILTER (WHERE status IN ('ERROR', 'FAIL_CLOSED')) AS errors,

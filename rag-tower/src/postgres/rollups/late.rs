@@ -63,7 +63,13 @@ pub(super) async fn take(
     sums: &mut Sums,
 ) -> Result<(usize, bool), DatabaseError> {
     revive(connection, sums.keys()).await?;
-    let feedback = sqlx::query(sql::ROLL_FEEDBACK).bind(FACTS).fetch_all(&mut *connection).await?;
+    let (opinions, requests): (bool, bool) =
+        sqlx::query_as(sql::ANY_LATE).fetch_one(&mut *connection).await?;
+    let mut feedback = Vec::new();
+    if opinions {
+        feedback = sqlx::query(sql::ROLL_FEEDBACK).bind(FACTS).fetch_all(&mut *connection).await?;
+        sqlx::query(sql::GIVE_UP_FEEDBACK).execute(&mut *connection).await?;
+    }
     for row in &feedback {
         let (is, was): (i16, i16) = (row.try_get(6)?, row.try_get(7)?);
         let sum = sums.entry(key_at(row, 0)?).or_default();
@@ -73,8 +79,10 @@ pub(super) async fn take(
             }
         }
     }
-    sqlx::query(sql::GIVE_UP_FEEDBACK).execute(&mut *connection).await?;
-    let tickets = sqlx::query(sql::ROLL_TICKETS).bind(FACTS).fetch_all(&mut *connection).await?;
+    let mut tickets = Vec::new();
+    if requests {
+        tickets = sqlx::query(sql::ROLL_TICKETS).bind(FACTS).fetch_all(&mut *connection).await?;
+    }
     for row in &tickets {
         count_ticket(sums, row)?;
     }

@@ -86,15 +86,21 @@ async fn whole(connection: &mut PgConnection, range: Range, sum: &mut Measures) 
     for row in folded.iter().chain(&waiting) {
         add_row(sum, row, 0)?;
     }
-    let (up, down, tickets) = sqlx::query_as(sql::READ_LATE)
+    let (tickets, asks): (i64, Vec<OffsetDateTime>) = sqlx::query_as(sql::READ_WAITING)
         .bind(range.tenant)
         .bind(range.since)
         .bind(range.until)
-        .fetch_one(connection)
+        .bind(first_id(range.since))
+        .bind(first_id(range.until))
+        .fetch_one(&mut *connection)
         .await?;
-    sum.add(Count::FeedbackUp, up);
-    sum.add(Count::FeedbackDown, down);
     sum.add(Count::Handoffs, tickets);
+    if !asks.is_empty() {
+        let late = sqlx::query_as(sql::READ_LATE).bind(range.tenant).bind(asks);
+        let (up, down) = late.fetch_one(connection).await?;
+        sum.add(Count::FeedbackUp, up);
+        sum.add(Count::FeedbackDown, down);
+    }
     Ok(())
 }
 
