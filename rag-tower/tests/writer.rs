@@ -156,15 +156,19 @@ async fn while_the_store_is_away_rows_wait_on_disk_and_then_arrive_in_order() {
     }
     assert!(store.rows().is_empty());
     store.set_away(false);
-    // These come before the next replay, and must not overtake what waits on disk.
-    sent.extend(finish(&sink, 5).await);
-    assert_eq!(reached(&store, 45).await, sent);
+    // These may come before the next replay and join the journal, or after its first part and go straight to the store:
+    // what waits on disk keeps its order either way.
+    let fresh = finish(&sink, 5).await;
+    let (waited, came): (Vec<_>, Vec<_>) =
+        reached(&store, 45).await.into_iter().partition(|id| sent.contains(id));
+    assert_eq!((waited, came), (sent, fresh));
     until(|| files(dir.path()).is_empty()).await;
     // Nothing is left in the journal: rows go straight to the store again.
-    sent.extend(finish(&sink, 1).await);
-    assert_eq!(reached(&store, 46).await, sent);
+    let last = finish(&sink, 1).await;
+    assert_eq!(reached(&store, 46).await[45..], last);
     let stats = writer.shutdown(5 * SECOND).await;
-    assert_eq!((stats.sent, stats.written, stats.spooled, stats.lost), (46, 46, 45, 0));
+    assert_eq!((stats.sent, stats.written, stats.lost), (46, 46, 0));
+    assert!((40..=45).contains(&stats.spooled), "{stats:?}");
 }
 
 #[tokio::test(start_paused = true)]
