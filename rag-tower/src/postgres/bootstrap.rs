@@ -38,8 +38,11 @@ macro_rules! migration {
 }
 
 /// The trace tables: they apply alone.
-const TRACE: &[(i64, &str, &str)] =
-    &[migration!("trace", 20261120000001, "traces"), migration!("trace", 20261121000001, "rollups")];
+const TRACE: &[(i64, &str, &str)] = &[
+    migration!("trace", 20261120000001, "traces"),
+    migration!("trace", 20261121000001, "rollups"),
+    migration!("trace", 20261121000002, "search"),
+];
 
 /// The server's tables: they need the roles and the trace tables.
 const SERVER: &[(i64, &str, &str)] = &[
@@ -47,6 +50,7 @@ const SERVER: &[(i64, &str, &str)] = &[
     migration!("server", 20261120000102, "corpus"),
     migration!("server", 20261120000103, "sessions"),
     migration!("server", 20261121000101, "rollups"),
+    migration!("server", 20261121000102, "search"),
 ];
 
 /// Makes the roles, the login and the whole schema; what is there already stays. Any number of processes may call it

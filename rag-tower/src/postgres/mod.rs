@@ -30,7 +30,7 @@
 //! | `rag_writer` | append trace rows and what they add to rollups, read back their ids | [`PgTraceStore`] |
 //! | `rag_resolver` | see the key whose hash is presented, and its tenant | [`PgResolver`] |
 //! | `rag_owner` | read traces, feedback, tickets and rollups; keep the registry | [`OwnerTx`] |
-//! | `rag_jobs` | see which tenants have work waiting; fold rollups | [`PgDocuments::tenants_behind`], [`PgRollups`] |
+//! | `rag_jobs` | see which tenants have work waiting; fold rollups; index closed days | [`PgDocuments::tenants_behind`], [`PgRollups`], [`PgPartitions`] |
 //!
 //! Without a tenant every table is empty, for every role and for the owner of the tables.
 
@@ -43,8 +43,10 @@ mod error;
 mod feedback;
 mod handoffs;
 mod memory_store;
+mod partitions;
 mod resolver;
 mod rollups;
+mod search_text;
 mod settings;
 mod shared_read;
 mod sql;
@@ -60,8 +62,10 @@ pub use self::error::{Cause, DatabaseError};
 pub use self::feedback::{PgFeedback, Rating};
 pub use self::handoffs::{NewHandoff, Opened, PgHandoffs};
 pub use self::memory_store::PgMemoryStore;
+pub use self::partitions::PgPartitions;
 pub use self::resolver::{KeyFacts, PgResolver, TokenFacts};
 pub use self::rollups::{Count, Folded, Measures, PgRollups, Sketch, SketchError};
+pub use self::search_text::SearchText;
 pub use self::settings::{PgSettings, TenantSettings};
 pub use self::tenant_tx::{OwnerTx, TenantTx};
 pub use self::trace_store::PgTraceStore;

@@ -157,21 +157,23 @@ statements! {
         "INSERT INTO rag_tower.request_traces (
              trace_id, ts, tenant_id, branch_id, request_id, session_id, subject, channel, route, status, finish, reason,
              question, answer, latency_us, ttft_us, input_tokens, output_tokens, estimated, cost_estimate, llm_provider,
-             llm_model, confidence, error_kind, error_stage, error, degraded, sources, tool_metadata, spans, hits)
+             llm_model, confidence, error_kind, error_stage, error, degraded, sources, tool_metadata, spans, hits, search_text)
          SELECT trace_id, ts, tenant_id, branch_id, request_id, session_id, subject, channel, route, status, finish, reason,
              question, answer, latency_us, ttft_us, input_tokens, output_tokens, estimated, cost_nanos * 0.000000001,
              llm_provider, llm_model, confidence, error_kind, error_stage, error, degraded::jsonb, sources::jsonb,
-             tool_metadata::jsonb, spans::jsonb, hits::jsonb
+             tool_metadata::jsonb, spans::jsonb, hits::jsonb, search_text
          FROM UNNEST(
              $1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::text[], $8::text[],
              $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::bigint[],
              $17::bigint[], $18::bigint[], $19::boolean[], $20::bigint[], $21::text[], $22::text[], $23::real[],
-             $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[], $30::text[], $31::text[])
+             $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[], $30::text[], $31::text[],
+             $32::text[])
          AS r (trace_id, ts, tenant_id, branch_id, request_id, session_id, subject, channel, route, status, finish, reason,
              question, answer, latency_us, ttft_us, input_tokens, output_tokens, estimated, cost_nanos, llm_provider,
-             llm_model, confidence, error_kind, error_stage, error, degraded, sources, tool_metadata, spans, hits)
+             llm_model, confidence, error_kind, error_stage, error, degraded, sources, tool_metadata, spans, hits, search_text)
          ON CONFLICT DO NOTHING RETURNING trace_id";
 
+    JOBS CLOSE_PARTITIONS = "SELECT rag_tower.close_partitions($1, $2)";
     WRITER INSERT_DELTA = concat!(
         "INSERT INTO rag_tower.rollup_deltas (", entry!(), ")
          VALUES ($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],

@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::database::{Database, Role};
 use super::error::DatabaseError;
 use super::rollups::{self, micros, nanos, tokens};
-use super::sql;
 use super::text::{clean, clean_json};
+use super::{search_text, sql};
 use crate::ask::AskId;
 use crate::error::{BoxError, Error, ErrorKind, Stage};
 use crate::trace::{TraceRow, TraceStore};
@@ -145,6 +145,7 @@ fn insert_statement(rows: &[TraceRow]) -> QueryScalar<'_, Postgres, Uuid, PgArgu
         .bind(all(rows, |row| json_of(&row.tool_metadata)))
         .bind(all(rows, spans))
         .bind(all(rows, |row| json_of(&row.hits)))
+        .bind(all(rows, |row| search_text::of_row(row.question.as_deref(), row.answer.as_deref())))
 }
 
 /// JSON as text, which Postgres parses: there is no need for a tree of values in between.

@@ -79,13 +79,13 @@ pub(crate) fn fold(word: &str) -> Option<String> {
 }
 
 /// Characters that join or hide and are written by some and left out by others.
-fn is_ignorable(c: char) -> bool {
+pub(crate) fn is_ignorable(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{640}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
 }
 
-fn is_diacritic(c: char) -> bool {
+pub(crate) fn is_diacritic(c: char) -> bool {
     matches!(c,
         '\u{300}'..='\u{36f}' | '\u{591}'..='\u{5bd}' | '\u{5bf}' | '\u{5c1}' | '\u{5c2}' | '\u{5c4}' | '\u{5c5}'
         | '\u{5c7}' | '\u{610}'..='\u{61a}' | '\u{64b}'..='\u{65f}' | '\u{670}' | '\u{6d6}'..='\u{6dc}'
@@ -112,7 +112,7 @@ fn unify(c: char) -> char {
 }
 
 /// Letters whose stroke, hook or ligature is no combining mark.
-fn bare(c: char) -> Option<&'static str> {
+pub(crate) fn bare(c: char) -> Option<&'static str> {
     Some(match c {
         'đ' | 'ð' => "d",
         'ø' => "o",

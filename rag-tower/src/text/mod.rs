@@ -34,6 +34,8 @@ mod terms;
 pub use self::bm25::Bm25;
 pub(crate) use self::common::Common;
 pub(crate) use self::cues::{Cue, Wanted, cue, is_light};
+#[cfg(feature = "postgres")]
+pub(crate) use self::fold::{bare, is_diacritic, is_ignorable};
 pub(crate) use self::fold::{fold, normalize};
 pub use self::sentences::sentences;
 pub use self::terms::{DocumentTerms, FOLDED_WEIGHT, QueryTerms, document_terms, query_terms, term_id};

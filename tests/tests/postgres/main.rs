@@ -4,6 +4,7 @@ mod audit;
 mod isolation;
 mod journal;
 mod rollups;
+mod search;
 mod statements;
 mod stores;
 mod support;
