@@ -208,6 +208,18 @@ pub fn describe() {
         Unit::Seconds,
         "Time to write one batch of trace rows."
     );
+    describe_gauge!("rag_trace_partitions", "Partitions of the trace table, a UTC day each.");
+    describe_gauge!(
+        "rag_trace_partitions_until_timestamp_seconds",
+        Unit::Seconds,
+        "Until when there is a partition for each moment from now on."
+    );
+    describe_gauge!("rag_rollup_deltas_waiting", "Batches of trace rows that are in no rollup yet.");
+    describe_gauge!(
+        "rag_rollup_lag_seconds",
+        Unit::Seconds,
+        "For how long the oldest of them has waited, or for how long nobody could tell."
+    );
 
     Labels::new().touch();
     for reason in AbstainReason::ALL {
@@ -243,6 +255,10 @@ pub fn describe() {
     gauge!("rag_trace_queue_depth").set(0.0);
     gauge!("rag_trace_spooled").set(0.0);
     gauge!("rag_trace_journal_bytes").set(0.0);
+    gauge!("rag_trace_partitions").set(0.0);
+    gauge!("rag_trace_partitions_until_timestamp_seconds").set(0.0);
+    gauge!("rag_rollup_deltas_waiting").set(0.0);
+    gauge!("rag_rollup_lag_seconds").set(0.0);
     for operation in ["append", "create", "sync", "read", "remove", "refuse"] {
         counter!("rag_trace_journal_errors_total", "operation" => operation).increment(0);
     }

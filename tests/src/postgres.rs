@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rag_tower::postgres::{APP_LOGIN, Database, DatabaseOptions, bootstrap};
+use rag_tower::tenant::{KeyHash, TenantId};
 use rag_tower_owner::cluster::{Cluster, ClusterOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::OnceCell;
@@ -89,6 +90,18 @@ impl TestDatabase {
     /// Options for the server's login, with a small pool.
     pub fn options(&self) -> DatabaseOptions {
         DatabaseOptions::new(self.app_url()).max_connections(4)
+    }
+
+    /// Registers a tenant with an API key, as an operator does.
+    pub async fn register(&self, slug: &str, key: &str) {
+        let hash: String = KeyHash::of(key).as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let (tenant, id) = (TenantId::named(slug), uuid::Uuid::now_v7());
+        self.run_as_admin(&format!(
+            "INSERT INTO rag_tower.tenants (id, slug, name) VALUES ('{tenant}', '{slug}', '{slug}');
+             INSERT INTO rag_tower.api_keys (id, tenant_id, hash, name, role)
+             VALUES ('{id}', '{tenant}', '\\x{hash}', 'test', 'member')"
+        ))
+        .await;
     }
 
     /// Runs statements as the superuser.

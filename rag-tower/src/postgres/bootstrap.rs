@@ -42,6 +42,7 @@ const TRACE: &[(i64, &str, &str)] = &[
     migration!("trace", 20261120000001, "traces"),
     migration!("trace", 20261121000001, "rollups"),
     migration!("trace", 20261121000002, "search"),
+    migration!("trace", 20261121000003, "partitions"),
 ];
 
 /// The server's tables: they need the roles and the trace tables.
@@ -51,6 +52,7 @@ const SERVER: &[(i64, &str, &str)] = &[
     migration!("server", 20261120000103, "sessions"),
     migration!("server", 20261121000101, "rollups"),
     migration!("server", 20261121000102, "search"),
+    migration!("server", 20261121000103, "partitions"),
 ];
 
 /// Makes the roles, the login and the whole schema; what is there already stays. Any number of processes may call it
@@ -87,8 +89,9 @@ pub async fn bootstrap(admin_url: &str, login: &str, password: Option<&str>) -> 
 /// rollups, no roles. For an application that records its traces beside its own tables; its migrations and ours do not
 /// meet, because ours are recorded in `rag_tower._migrations`.
 ///
-/// The role that applies them may write traces and fold rollups. Let another one with
-/// `SELECT rag_tower.allow_trace_writer('name')` and `SELECT rag_tower.allow_rollup_folder('name')`.
+/// The role that applies them may write traces, fold rollups and keep partitions. Let another one with
+/// `SELECT rag_tower.allow_trace_writer('name')`, `SELECT rag_tower.allow_rollup_folder('name')` and
+/// `SELECT rag_tower.allow_partition_keeper('name')`.
 ///
 /// # Errors
 /// [`DatabaseError::Connect`] and [`DatabaseError::Migrate`].

@@ -57,6 +57,8 @@ pub(super) enum Role {
     Jobs,
     /// Folds rollups: the jobs' role, while it says that it does.
     Folder,
+    /// Makes and drops partitions: the jobs' role, through functions that do no more.
+    Keeper,
 }
 
 // === impl DatabaseOptions ===
@@ -226,7 +228,7 @@ impl Role {
             Self::Writer => "rag_writer",
             Self::Resolver => "rag_resolver",
             Self::Owner => "rag_owner",
-            Self::Jobs | Self::Folder => "rag_jobs",
+            Self::Jobs | Self::Folder | Self::Keeper => "rag_jobs",
         }
     }
 
@@ -235,6 +237,7 @@ impl Role {
         match self {
             Self::Writer => "on",
             Self::Folder => "fold",
+            Self::Keeper => "keep",
             Self::Tenant | Self::Resolver | Self::Owner | Self::Jobs => "",
         }
     }

@@ -29,6 +29,8 @@ pub enum DatabaseError {
     Unavailable(Cause),
     /// A row holds what this version cannot read.
     Unreadable(Cause),
+    /// The rows of a day are gone, so that nothing can be made of them again.
+    RowsDropped(time::Date),
 }
 
 // === impl DatabaseError ===
@@ -94,6 +96,9 @@ impl fmt::Display for DatabaseError {
             Self::Query(_) => f.write_str("a statement failed"),
             Self::Unavailable(_) => f.write_str("the database is unavailable"),
             Self::Unreadable(_) => f.write_str("a row cannot be read by this version"),
+            Self::RowsDropped(day) => {
+                write!(f, "the rows of {day} (UTC) were dropped: its rollups are all that is left of it")
+            }
         }
     }
 }
@@ -107,7 +112,7 @@ impl std::error::Error for DatabaseError {
             | Self::Query(source)
             | Self::Unavailable(source)
             | Self::Unreadable(source) => Some(source.as_ref()),
-            Self::Refused(_) => None,
+            Self::Refused(_) | Self::RowsDropped(_) => None,
         }
     }
 }

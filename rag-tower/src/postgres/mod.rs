@@ -30,7 +30,7 @@
 //! | `rag_writer` | append trace rows and what they add to rollups, read back their ids | [`PgTraceStore`] |
 //! | `rag_resolver` | see the key whose hash is presented, and its tenant | [`PgResolver`] |
 //! | `rag_owner` | read traces, feedback, tickets and rollups; keep the registry | [`OwnerTx`] |
-//! | `rag_jobs` | see which tenants have work waiting; fold rollups; index closed days | [`PgDocuments::tenants_behind`], [`PgRollups`], [`PgPartitions`] |
+//! | `rag_jobs` | see which tenants have work waiting; fold rollups; make, index and drop days | [`PgDocuments::tenants_behind`], [`PgRollups`], [`PgPartitions`] |
 //!
 //! Without a tenant every table is empty, for every role and for the owner of the tables.
 
@@ -62,9 +62,9 @@ pub use self::error::{Cause, DatabaseError};
 pub use self::feedback::{PgFeedback, Rating};
 pub use self::handoffs::{NewHandoff, Opened, PgHandoffs};
 pub use self::memory_store::PgMemoryStore;
-pub use self::partitions::PgPartitions;
+pub use self::partitions::{Dropped, Kept, Partitions, PgPartitions, Upkeep};
 pub use self::resolver::{KeyFacts, PgResolver, TokenFacts};
-pub use self::rollups::{Count, Folded, Measures, PgRollups, Sketch, SketchError};
+pub use self::rollups::{Count, Folded, Lag, Measures, PgRollups, Sketch, SketchError};
 pub use self::search_text::SearchText;
 pub use self::settings::{PgSettings, TenantSettings};
 pub use self::tenant_tx::{OwnerTx, TenantTx};

@@ -197,16 +197,21 @@ statements! {
     JOBS SAVE_TRACE_TOTALS = save!("trace_totals", "level, bucket, tenant_id");
     JOBS SAVE_SYSTEM_ROLLUPS = save!("system_rollups", "level, bucket, route, status, channel, model");
     JOBS SAVE_SYSTEM_TOTALS = save!("system_totals", "level, bucket");
-    /// Whether there is feedback, and whether there are tickets, that the rollups do not have.
+    /// What waits: how much, and for how many seconds.
+    JOBS LAG =
+        "SELECT (SELECT count(*) FROM (SELECT FROM rag_tower.rollup_deltas LIMIT 100000) d),
+             (SELECT extract(epoch FROM clock_timestamp() - made_at)::float8 FROM rag_tower.rollup_deltas
+              ORDER BY id LIMIT 1)";
+    /// Whether there is feedback since a moment, and whether there are tickets, that the rollups do not have.
     JOBS ANY_LATE = concat!(
-        "SELECT EXISTS (SELECT FROM rag_tower.user_feedback f WHERE ", unrolled!(), "),
+        "SELECT EXISTS (SELECT FROM rag_tower.user_feedback f WHERE ", unrolled!(), " AND f.ts >= $1),
              EXISTS (SELECT FROM rag_tower.handoff_tickets h WHERE NOT h.rolled)");
-    /// Feedback that the rollups do not have and whose ask is there: what it was and is, and notes that they have it.
+    /// Feedback since a moment that the rollups do not have and whose ask is there: what it was and is, and notes that they have it.
     JOBS ROLL_FEEDBACK = concat!(
         "WITH late AS (
              SELECT f.id, f.rating, f.rolled, r.ts, r.tenant_id, ", facets!(), "
              FROM rag_tower.user_feedback f JOIN ", its_ask!("f"), "
-             WHERE ", unrolled!(), " ORDER BY f.ts LIMIT $1 FOR UPDATE OF f SKIP LOCKED),
+             WHERE ", unrolled!(), " AND f.ts >= $2 ORDER BY f.ts LIMIT $1 FOR UPDATE OF f SKIP LOCKED),
          noted AS (
              UPDATE rag_tower.user_feedback f SET rolled = late.rating FROM late WHERE f.id = late.id)
          SELECT ts, tenant_id, route, status, channel, model, rating, coalesce(rolled, 0::smallint) FROM late");
@@ -297,9 +302,10 @@ statements! {
         "SELECT r.ts, r.tenant_id, ", facets!(), ", f.rolled
          FROM rag_tower.user_feedback f JOIN ", its_ask!("f"), "
          WHERE f.rolled IN (1, -1) AND f.trace_id >= $3 AND f.trace_id < $4 AND r.ts >= $1 AND r.ts < $2");
-    OWNER CHECK_TICKETS =
-        "SELECT h.ts, h.tenant_id, '' AS route, '' AS status, '' AS channel, '' AS model
-         FROM rag_tower.handoff_tickets h WHERE h.rolled AND h.ts >= $1 AND h.ts < $2";
+    OWNER CHECK_TICKETS = concat!(
+        "SELECT h.ts, h.tenant_id, ", facets!(), "
+         FROM rag_tower.handoff_tickets h LEFT JOIN ", its_ask!("h"), "
+         WHERE h.rolled AND h.ts >= $1 AND h.ts < $2");
     OWNER CHECK_DELTAS = concat!(
         "SELECT ", entry!(), " FROM (SELECT e.* FROM rag_tower.rollup_deltas d, ", entries!(), ") e
          WHERE bucket >= $1 AND bucket < $2");
@@ -315,6 +321,35 @@ statements! {
         "SELECT level, ", entry!(), " FROM (SELECT *, '00000000-0000-0000-0000-000000000000'::uuid AS tenant_id,
              '' AS route, '' AS status, '' AS channel, '' AS model
              FROM rag_tower.system_totals) t WHERE bucket >= $1 AND bucket < $2");
+
+    /// Since when no row was dropped.
+    OWNER KEPT_SINCE = "SELECT nullif(kept_since, '-infinity') FROM rag_tower.trace_horizon";
+
+    /// The same, for whoever makes rollups again.
+    JOBS REBUILD_KEPT_SINCE = KEPT_SINCE;
+    JOBS REBUILD_ASKS = CHECK_ASKS;
+    JOBS REBUILD_FEEDBACK = CHECK_FEEDBACK;
+    JOBS REBUILD_TICKETS = CHECK_TICKETS;
+    /// Takes the deltas that touch a day, whole.
+    JOBS TAKE_DELTAS_OF = concat!(
+        "WITH d AS (
+             DELETE FROM rag_tower.rollup_deltas
+             WHERE EXISTS (SELECT FROM unnest(bucket) AS b (at) WHERE at >= $1 AND at < $2) RETURNING *)
+         SELECT d.id, e.* FROM d, ", entries!());
+    JOBS CLEAR_TRACE_ROLLUPS = "DELETE FROM rag_tower.trace_rollups WHERE bucket >= $1 AND bucket < $2";
+    JOBS CLEAR_TRACE_TOTALS = "DELETE FROM rag_tower.trace_totals WHERE bucket >= $1 AND bucket < $2";
+    JOBS CLEAR_SYSTEM_ROLLUPS = "DELETE FROM rag_tower.system_rollups WHERE bucket >= $1 AND bucket < $2";
+    JOBS CLEAR_SYSTEM_TOTALS = "DELETE FROM rag_tower.system_totals WHERE bucket >= $1 AND bucket < $2";
+    JOBS HAS_PARTITION =
+        "SELECT EXISTS (SELECT FROM rag_tower.trace_partitions() WHERE first <= $1 AND last > $1)";
+    JOBS HAS_ROLLUPS =
+        "SELECT EXISTS (SELECT FROM rag_tower.system_totals WHERE level = 1440 AND bucket = $1 AND requests > 0)";
+
+    /// Partitions: of today and days after it, all of them, and the oldest one gone. One process drops at a time.
+    JOBS MAKE_PARTITIONS = "SELECT rag_tower.ensure_partitions((now() AT TIME ZONE 'UTC')::date, $1)";
+    JOBS PARTITIONS = "SELECT first, last FROM rag_tower.trace_partitions() ORDER BY first";
+    JOBS PARTITION_LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('rag_tower.partitions'))";
+    JOBS DROP_PARTITION = "SELECT rag_tower.drop_partition($1)";
 
     RESOLVER RESOLVE_KEY = "SELECT * FROM rag_tower.resolve_api_key($1)";
     RESOLVER RESOLVE_TOKEN = "SELECT * FROM rag_tower.resolve_token($1, $2)";

@@ -81,11 +81,18 @@ impl OwnerTx {
 
     /// As [`begin`](Self::begin), for several reads of one moment: it sees nothing that is committed after the first.
     ///
+    /// Each statement is planned for its own parameters. A plan for any would be one over every partition, which takes
+    /// longer to make than most reads take, and each connection would make it once.
+    ///
     /// # Errors
     /// As [`begin`](Self::begin).
     pub async fn snapshot(database: &Database) -> Result<Self, DatabaseError> {
         let mut tx = database.begin(Role::Owner, None).await?;
-        sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *tx).await?;
+        sqlx::raw_sql(
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan",
+        )
+        .execute(&mut *tx)
+        .await?;
         Ok(Self { tx })
     }
 

@@ -59,8 +59,15 @@ const READABLE: &[(&str, &str)] = &[
 ];
 
 /// The tables that a tenant's own role may not touch at all.
-const CLOSED: &[&str] =
-    &["api_keys", "revoked_tokens", "owner_sessions", "rollup_deltas", "system_totals", "system_rollups"];
+const CLOSED: &[&str] = &[
+    "api_keys",
+    "revoked_tokens",
+    "owner_sessions",
+    "rollup_deltas",
+    "system_totals",
+    "system_rollups",
+    "trace_horizon",
+];
 
 async fn filled() -> TestDatabase {
     let database = TestDatabase::migrated().await;

@@ -3,6 +3,7 @@
 mod audit;
 mod isolation;
 mod journal;
+mod partitions;
 mod rollups;
 mod search;
 mod statements;

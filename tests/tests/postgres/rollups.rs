@@ -406,6 +406,173 @@ async fn a_bucket_that_was_changed_is_found() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn rollups_are_made_again_from_their_rows_while_servers_write_and_fold() {
+    let database = TestDatabase::migrated().await;
+    let pools = [database.database().await, database.database().await];
+    let (store, rollups) = (PgTraceStore::new(&pools[0]), PgRollups::new(&pools[0]));
+    let now = OffsetDateTime::now_utc();
+    let from = now - time::Duration::days(2);
+    for rows in rows_between(11, 300, from, now).chunks(50) {
+        store.insert(rows).await.unwrap();
+    }
+    let row = trace_row_of(id_at(now), "a");
+    store.insert(std::slice::from_ref(&row)).await.unwrap();
+    let mut ticket = NewHandoff::new("asked_for_a_person");
+    ticket.trace = Some(row.trace_id);
+    PgHandoffs::new(&pools[0]).open(&scope("a"), &ticket).await.unwrap();
+    PgFeedback::new(&pools[0]).put(&scope("a"), row.trace_id, Rating::Up, None).await.unwrap();
+    rollups.fold_all().await.unwrap();
+    // a bucket that is too high, some that are missing, one that should not be, and rows of a server without rollups
+    database
+        .run_as_admin(
+            "UPDATE rag_tower.trace_totals SET requests = requests + 7, latency = '' WHERE level = 60;
+             DELETE FROM rag_tower.system_rollups WHERE level = 15;
+             UPDATE rag_tower.trace_rollups SET route = route || '!' WHERE level = 15;
+             INSERT INTO rag_tower.request_traces (trace_id, ts, tenant_id, channel, status, latency_us)
+             SELECT gen_random_uuid(), now() - interval '1 minute', gen_random_uuid(), 'api', 'SUCCESS', 5
+             FROM generate_series(1, 9)",
+        )
+        .await;
+    assert!(!rollups.check(from, now).await.unwrap().0.is_empty());
+    let writer = async {
+        for (n, rows) in rows_between(12, 400, from, now).chunks(10).enumerate() {
+            PgTraceStore::new(&pools[n % 2]).insert(rows).await.unwrap();
+        }
+    };
+    let folder = async {
+        for _ in 0..60 {
+            PgRollups::new(&pools[1]).fold().await.unwrap();
+        }
+    };
+    let rebuild = async {
+        for _ in 0..3 {
+            let asks = rollups.rebuild(from.date(), now.date()).await.unwrap();
+            assert!((310..=710).contains(&asks), "{asks}");
+        }
+    };
+    tokio::join!(writer, folder, rebuild);
+    assert_eq!(is_sound(&rollups, from, now).await, 710);
+    agrees(&database, &rollups, (None, None, None)).await;
+    rollups.fold_all().await.unwrap();
+    assert_eq!(is_sound(&rollups, from, now).await, 710);
+    let whole = agrees(&database, &rollups, (None, None, None)).await;
+    assert_eq!((whole[Count::Requests], whole[Count::FeedbackUp], whole[Count::Handoffs]), (710, 1, 1));
+    // the facets of the ticket's ask are there again
+    let by_route: i64 = sqlx::query_scalar(
+        "SELECT handoffs FROM rag_tower.trace_rollups WHERE level = 1440 AND route = 'course_search' AND handoffs > 0",
+    )
+    .fetch_one(&mut database.admin().await)
+    .await
+    .unwrap();
+    assert_eq!(by_route, 1);
+}
+
+#[tokio::test]
+async fn days_that_somebody_dropped_by_hand_keep_their_rollups() {
+    let database = TestDatabase::migrated().await;
+    let pool = database.database().await;
+    let (store, rollups) = (PgTraceStore::new(&pool), PgRollups::new(&pool));
+    let at = datetime!(2026-05-05 10:07 UTC);
+    store.insert(&[trace_row_of(id_at(at), "a")]).await.unwrap();
+    rollups.fold_all().await.unwrap();
+    database.run_as_admin("DROP TABLE rag_tower.request_traces_20260505").await;
+    // days that never had anything are as empty as they were
+    let refused = rollups.rebuild(date!(2026 - 05 - 03), date!(2026 - 05 - 05)).await.unwrap_err();
+    assert!(refused.to_string().contains("2026-05-05"), "{refused}");
+    assert_eq!(totals(&rollups, (None, None, None)).await[Count::Requests], 1);
+}
+
+#[tokio::test]
+async fn how_far_the_rollups_are_behind_is_known() {
+    let database = TestDatabase::migrated().await;
+    let pool = database.database().await;
+    let (store, rollups) = (PgTraceStore::new(&pool), PgRollups::new(&pool));
+    assert_eq!(rollups.lag().await.unwrap(), rag_tower::postgres::Lag::default());
+    for _ in 0..3 {
+        store.insert(&[super::support::trace_row("a")]).await.unwrap();
+    }
+    database
+        .run_as_admin("UPDATE rag_tower.rollup_deltas SET made_at = made_at - interval '1 hour' WHERE id = 2")
+        .await;
+    database
+        .run_as_admin(
+            "UPDATE rag_tower.rollup_deltas SET made_at = made_at - interval '2 hours' WHERE id = 1",
+        )
+        .await;
+    let lag = rollups.lag().await.unwrap();
+    assert_eq!((lag.deltas, lag.oldest.as_secs() / 600), (3, 12));
+    rollups.fold_all().await.unwrap();
+    assert_eq!(rollups.lag().await.unwrap().deltas, 0);
+}
+
+#[tokio::test]
+async fn feedback_without_an_ask_is_looked_at_while_it_is_young_when_late_asks_come_and_each_hour() {
+    let database = TestDatabase::migrated().await;
+    let pool = database.database().await;
+    let (store, rollups, feedback) =
+        (PgTraceStore::new(&pool), PgRollups::new(&pool), PgFeedback::new(&pool));
+    rollups.fold_all().await.unwrap();
+    // an ask whose delta is gone: nothing says that it has come
+    let hidden = super::support::trace_row("a");
+    store.insert(std::slice::from_ref(&hidden)).await.unwrap();
+    database.run_as_admin("DELETE FROM rag_tower.rollup_deltas").await;
+    feedback.put(&scope("a"), hidden.trace_id, Rating::Up, None).await.unwrap();
+    let set_age = async |minutes: u32| {
+        let sql = format!("UPDATE rag_tower.user_feedback SET ts = now() - interval '{minutes} minutes'");
+        database.run_as_admin(&sql).await;
+    };
+    set_age(30).await;
+    assert_eq!(rollups.fold_all().await.unwrap().late, 0, "it is old, and was looked for within the hour");
+    // a read has it all the same
+    let from = OffsetDateTime::now_utc() - time::Duration::HOUR;
+    let seen = rollups.totals(None, Some(from), None).await.unwrap();
+    assert_eq!(seen[Count::FeedbackUp], 1);
+    set_age(15).await;
+    assert_eq!(rollups.fold_all().await.unwrap().late, 1, "it is young");
+
+    feedback.put(&scope("a"), hidden.trace_id, Rating::Down, None).await.unwrap();
+    set_age(30).await;
+    store.insert(&[super::support::trace_row("a")]).await.unwrap();
+    assert_eq!(rollups.fold_all().await.unwrap().late, 0, "an ask of now is no reason");
+    let long_ago = OffsetDateTime::now_utc() - time::Duration::minutes(40);
+    store.insert(&[trace_row_of(id_at(long_ago), "a")]).await.unwrap();
+    assert_eq!(rollups.fold_all().await.unwrap().late, 1, "an ask of then is");
+
+    feedback.put(&scope("a"), hidden.trace_id, Rating::Up, None).await.unwrap();
+    set_age(30).await;
+    assert_eq!(PgRollups::new(&pool).fold_all().await.unwrap().late, 1, "a process looks when it starts");
+    feedback.put(&scope("a"), hidden.trace_id, Rating::Down, None).await.unwrap();
+    set_age(30).await;
+    assert_eq!(rollups.fold_all().await.unwrap().late, 0);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(3_601)).await;
+    tokio::time::resume();
+    assert_eq!(rollups.fold_all().await.unwrap().late, 1, "an hour has passed");
+}
+
+#[tokio::test]
+async fn reads_are_planned_for_their_own_range() {
+    let database = TestDatabase::migrated().await;
+    database.run_as_admin("SELECT rag_tower.ensure_partitions('2026-01-01', 60)").await;
+    let pool = Database::connect(&database.options().max_connections(1)).await.unwrap();
+    let rollups = PgRollups::new(&pool);
+    for n in 0..12 {
+        let from = datetime!(2026-01-05 10:07 UTC) + time::Duration::days(n);
+        totals(&rollups, (None, Some(from), Some(from + time::Duration::HOUR))).await;
+    }
+    // of the same connection
+    let mut tx = rag_tower::postgres::OwnerTx::snapshot(&pool).await.unwrap();
+    let (generic, custom): (i64, i64) = sqlx::query_as(
+        "SELECT sum(generic_plans)::bigint, sum(custom_plans)::bigint FROM pg_prepared_statements
+         WHERE statement LIKE '%rag_tower.%' AND cardinality(parameter_types) > 0",
+    )
+    .fetch_one(tx.connection())
+    .await
+    .unwrap();
+    assert!(generic == 0 && custom >= 48, "{generic} generic, {custom} custom");
+}
+
 #[tokio::test]
 async fn without_saying_that_they_fold_the_jobs_see_no_rollup() {
     let database = TestDatabase::migrated().await;
@@ -425,6 +592,7 @@ async fn without_saying_that_they_fold_the_jobs_see_no_rollup() {
             ("system_rollups", "bucket"),
             ("user_feedback", "rolled"),
             ("request_traces", "ts"),
+            ("trace_horizon", "kept_since"),
         ] {
             run(&mut app, &format!("BEGIN; SET LOCAL ROLE rag_jobs; SET LOCAL rag.writer = '{writes}'"))
                 .await;

@@ -21,7 +21,7 @@ impl PgPartitions {
     /// [`DatabaseError`]: `at_most` is not 1 to 400, or the partition was in use for longer than three seconds; nothing is
     /// built then.
     pub async fn close(&self, before: Date, at_most: u32) -> Result<u32, DatabaseError> {
-        let mut tx = self.database.begin(Role::Jobs, None).await?;
+        let mut tx = self.database.begin(Role::Keeper, None).await?;
         let built: i32 = sqlx::query_scalar(sql::CLOSE_PARTITIONS)
             .bind(before)
             .bind(i32::try_from(at_most).unwrap_or(i32::MAX))

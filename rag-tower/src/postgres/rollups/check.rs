@@ -22,7 +22,7 @@ impl PgRollups {
     /// Adds up the rows of the UTC days that `since..until` touches, at this moment, and compares each bucket of each level
     /// with the rollups and the deltas that wait. Returns a line for each difference, and how many asks were added up.
     ///
-    /// It reads every row of the window and keeps the sums in memory: a window of days, not of months.
+    /// Days whose rows were dropped are left out. It reads every row of the window and keeps the sums in memory: a window of days, not of months.
     ///
     /// # Warning
     /// Nothing here proves that the caller is the owner, as with [`totals`](Self::totals).
@@ -36,6 +36,8 @@ impl PgRollups {
     ) -> Result<(Vec<String>, i64), DatabaseError> {
         let (since, until) = (Level::Day.floor(since), Level::Day.ceil(until));
         let mut tx = OwnerTx::snapshot(&self.database).await?;
+        let left = kept_since(tx.connection()).await?;
+        let since = left.map_or(since, |left| since.max(Level::Day.ceil(left)));
         let (raw, asks) = from_rows(tx.connection(), since, until).await?;
         let deltas = waiting(tx.connection(), since, until).await?;
         let mut differences = Vec::new();
@@ -57,8 +59,15 @@ impl PgRollups {
     }
 }
 
+/// Since when no row was dropped; none when none ever was.
+pub(super) async fn kept_since(
+    connection: &mut PgConnection,
+) -> Result<Option<OffsetDateTime>, DatabaseError> {
+    Ok(sqlx::query_scalar(sql::KEPT_SINCE).fetch_one(connection).await?)
+}
+
 /// What the rows say, with the late facts that the rollups claim to have.
-async fn from_rows(
+pub(super) async fn from_rows(
     connection: &mut PgConnection,
     since: OffsetDateTime,
     until: OffsetDateTime,

@@ -44,16 +44,20 @@ impl PgRollups {
     /// [`DatabaseError`]; everything still waits then, or is folded when the commit's outcome is unknown.
     pub async fn fold(&self) -> Result<Folded, DatabaseError> {
         let mut tx = self.database.begin(Role::Folder, None).await?;
-        if !sqlx::query_scalar::<_, bool>(sql::FOLD_LOCK).fetch_one(&mut *tx).await? {
+        if is_folding(&mut tx).await? {
             return Ok(Folded { busy: true, ..Folded::default() });
         }
         let mut sums = Sums::new();
         let deltas = take_deltas(&mut tx, &mut sums).await?;
-        let (late, more) = late::take(&mut tx, &mut sums).await?;
+        let sweep = self.may_sweep();
+        let (late, more) = late::take(&mut tx, &mut sums, sweep).await?;
         for table in Table::ALL {
             add_to(&mut tx, table, &sums).await?;
         }
         tx.commit().await?;
+        if sweep && !more {
+            self.has_swept();
+        }
         Ok(Folded { deltas, late, busy: false, more: more || deltas as i64 >= DELTAS })
     }
 
@@ -75,6 +79,11 @@ impl PgRollups {
     }
 }
 
+/// True when another folds; else nobody does until this transaction ends.
+pub(super) async fn is_folding(connection: &mut PgConnection) -> Result<bool, DatabaseError> {
+    Ok(!sqlx::query_scalar::<_, bool>(sql::FOLD_LOCK).fetch_one(connection).await?)
+}
+
 /// Adds the oldest deltas to the sums, removes them, and says how many they were.
 async fn take_deltas(connection: &mut PgConnection, sums: &mut Sums) -> Result<usize, DatabaseError> {
     let entries = sqlx::query(sql::TAKE_DELTAS).bind(DELTAS).fetch_all(connection).await?;
@@ -87,7 +96,11 @@ async fn take_deltas(connection: &mut PgConnection, sums: &mut Sums) -> Result<u
 }
 
 /// Adds the sums to a table, at every level. Nobody else changes its rows: the lock of the fold is held.
-async fn add_to(connection: &mut PgConnection, table: Table, sums: &Sums) -> Result<(), DatabaseError> {
+pub(super) async fn add_to(
+    connection: &mut PgConnection,
+    table: Table,
+    sums: &Sums,
+) -> Result<(), DatabaseError> {
     let mut rows = Sums::new();
     project(sums, table, &mut rows);
     // sorted by key, so that rows are written in the order of the index

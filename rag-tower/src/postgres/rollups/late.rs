@@ -1,10 +1,12 @@
 //! What comes after its row: feedback, tickets and prices in, what they change in the rollups out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use time::{Duration, OffsetDateTime};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::PgRollups;
@@ -20,6 +22,11 @@ use crate::postgres::sql;
 const FACTS: i64 = 2_000;
 /// After this long feedback whose ask has not come is given up; the statement says the same.
 const PATIENCE: Duration = Duration::DAY;
+/// Each fold looks for the asks of feedback that is younger. It is longer than a quarter, so that feedback on an ask of a
+/// quarter that is young itself is young too.
+const YOUNG: Duration = Duration::minutes(20);
+/// How often all feedback that waits is looked at.
+const SWEEP: std::time::Duration = std::time::Duration::from_hours(1);
 
 // === impl PgRollups ===
 
@@ -54,20 +61,37 @@ impl PgRollups {
         tx.commit().await?;
         Ok(changed.len())
     }
+
+    /// True when it is time to look at all feedback that waits.
+    pub(super) fn may_sweep(&self) -> bool {
+        let swept = *self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        swept.is_none_or(|swept| swept.elapsed() >= SWEEP)
+    }
+
+    pub(super) fn has_swept(&self) {
+        *self.swept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
 }
 
-/// Adds feedback and tickets that the rollups do not have to the sums. Says how many there were, and whether there may be
-/// more.
+/// Adds feedback and tickets that the rollups do not have to the sums: of feedback what is young, and all when asks of long
+/// ago have come or it is time for a `sweep`. Says how many there were, and whether there may be more.
 pub(super) async fn take(
     connection: &mut PgConnection,
     sums: &mut Sums,
+    sweep: bool,
 ) -> Result<(usize, bool), DatabaseError> {
     revive(connection, sums.keys()).await?;
+    let young = OffsetDateTime::now_utc() - YOUNG;
+    let all = sweep || sums.keys().any(|key| key.bucket < young);
+    let oldest = if all { OffsetDateTime::UNIX_EPOCH } else { young };
     let (opinions, requests): (bool, bool) =
-        sqlx::query_as(sql::ANY_LATE).fetch_one(&mut *connection).await?;
+        sqlx::query_as(sql::ANY_LATE).bind(oldest).fetch_one(&mut *connection).await?;
     let mut feedback = Vec::new();
     if opinions {
-        feedback = sqlx::query(sql::ROLL_FEEDBACK).bind(FACTS).fetch_all(&mut *connection).await?;
+        let late = sqlx::query(sql::ROLL_FEEDBACK).bind(FACTS).bind(oldest);
+        feedback = late.fetch_all(&mut *connection).await?;
+    }
+    if opinions && all {
         sqlx::query(sql::GIVE_UP_FEEDBACK).execute(&mut *connection).await?;
     }
     for row in &feedback {

@@ -14,6 +14,15 @@
 //! difference. Feedback counts where its ask is. A ticket counts where it was opened, by the facets of its ask. A price
 //! that changes is a delta of its own.
 //!
+//! The fold looks each time for the asks of feedback that is at most 20 minutes old. Older feedback waits for asks of long
+//! ago to come, as from a journal, or for the next hour; a read adds it at once all the same. So feedback on asks that there
+//! are not costs little, and after a day it is given up.
+//!
+//! # When they are wrong
+//! Rows that something else has written are in no rollup. [`check`](PgRollups::check) finds that, and
+//! [`rebuild`](PgRollups::rebuild) makes the rollups of a day again from its rows, while servers write. When the rows of a
+//! day are [dropped](super::PgPartitions), its rollups stay as they are.
+//!
 //! # Without a server
 //! An application that records its own traces has the rollups too: call [`PgRollups::fold`] about each second, and read
 //! `rag_tower.trace_totals` and `rag_tower.trace_rollups` in a [`TenantTx`](super::TenantTx). What is not folded yet is not
@@ -23,21 +32,30 @@ mod check;
 mod delta;
 mod fold;
 mod key;
+mod lag;
 mod late;
 mod measures;
 mod read;
+mod rebuild;
 mod sketch;
+
+use std::sync::{Arc, Mutex};
+
+use tokio::time::Instant;
 
 pub(super) use self::delta::{append, micros, nanos, tokens};
 pub use self::fold::Folded;
+pub use self::lag::Lag;
 pub use self::measures::{Count, Measures};
 pub use self::sketch::{Sketch, SketchError};
 use super::database::Database;
 
-/// Folds, reads and checks rollups.
+/// Folds, reads, checks and mends rollups.
 #[derive(Clone, Debug)]
 pub struct PgRollups {
     database: Database,
+    /// When this process last looked for the asks of all feedback that waits.
+    swept: Arc<Mutex<Option<Instant>>>,
 }
 
 // === impl PgRollups ===
@@ -46,6 +64,6 @@ impl PgRollups {
     /// Those of this database.
     #[must_use]
     pub fn new(database: &Database) -> Self {
-        Self { database: database.clone() }
+        Self { database: database.clone(), swept: Arc::default() }
     }
 }
