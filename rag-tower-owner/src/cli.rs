@@ -13,7 +13,7 @@ use crate::data_dir::{DataDir, Holder};
 use crate::failure::Failure;
 use crate::ingest::{self, Target};
 use crate::secrets::Secrets;
-use crate::{ask, doctor, eval, operator, platform, serve, telemetry};
+use crate::{ask, doctor, eval, mend, operator, platform, serve, telemetry};
 
 /// How long what is left over may take at the end.
 const LEFTOVERS: Duration = Duration::from_secs(5);
@@ -65,6 +65,11 @@ enum Command {
     },
     /// Check every setting and dependency, and say how to mend what is wrong
     Doctor,
+    /// Mend figures that `doctor` finds wrong
+    Rollups {
+        #[command(subcommand)]
+        what: mend::Mend,
+    },
 }
 
 const EXAMPLES: &str = "\
@@ -77,6 +82,7 @@ Examples:
   rag-tower-owner eval answers ./collection             measure how often an answer holds a known one
   rag-tower-owner eval routing ./questions              measure routing on labelled questions
   rag-tower-owner doctor                                check settings and dependencies
+  rag-tower-owner rollups rebuild --since 2026-01-31    add up the asks of that day and later again
   rag-tower-owner --print-config                        show the settings in force
   RAG_TOWER_ADDR=127.0.0.1:8081 rag-tower-owner         listen somewhere else
 ";
@@ -130,6 +136,7 @@ impl Cli {
                 Command::Reindex => reindex(&config).await,
                 Command::Eval { what } => print(&eval::measure(&config, what).await?),
                 Command::Ask { question, tenant } => ask(&config, &question, &tenant).await,
+                Command::Rollups { what } => print(&mend::rollups(&config, &what).await?),
                 Command::Doctor => Ok(()),
             }
         });

@@ -11,6 +11,8 @@ pub mod auth;
 #[cfg(feature = "server")]
 mod banner;
 #[cfg(feature = "server")]
+mod beside;
+#[cfg(feature = "server")]
 mod branches;
 #[cfg(feature = "server")]
 mod cli;
@@ -39,11 +41,15 @@ mod ingest;
 #[cfg(feature = "server")]
 mod intake;
 #[cfg(feature = "server")]
+mod mend;
+#[cfg(feature = "server")]
 mod models;
 #[cfg(feature = "server")]
 mod operator;
 #[cfg(feature = "server")]
 pub mod owner_store;
+#[cfg(feature = "server")]
+mod partitions;
 #[cfg(feature = "server")]
 mod platform;
 #[cfg(feature = "server")]

@@ -8,8 +8,8 @@ use rag_tower::memory::{MemoryWriter, spawn_memory_writer};
 use rag_tower::metrics::Labels;
 use rag_tower::port::{Chunk, Document, VectorStore};
 use rag_tower::postgres::{
-    APP_LOGIN, Behind, Database, DatabaseError, DatabaseOptions, PgDocuments, PgMemoryStore, PgRollups,
-    PgSettings, PgTraceStore, bootstrap,
+    APP_LOGIN, Behind, Database, DatabaseError, DatabaseOptions, PgDocuments, PgMemoryStore, PgPartitions,
+    PgRollups, PgSettings, PgTraceStore, bootstrap,
 };
 use rag_tower::tenant::{Grant, TenantAuthority, TenantId};
 use rag_tower::trace::{FileJournal, TraceWriter, WriterConfig, spawn_writer};
@@ -32,7 +32,7 @@ use crate::tenant_data::{InMemoryBook, Settings, TenantData};
 use crate::tooling;
 
 /// The database of the private cluster.
-const DATABASE: &str = "postgres";
+pub(crate) const DATABASE: &str = "postgres";
 /// Connections of what is written in the background.
 const BACKGROUND: u32 = 4;
 /// The most that waits on disk for Postgres, in bytes: about half a million rows.
@@ -51,6 +51,7 @@ pub(crate) struct Platform {
     /// What is written in the background goes through connections of its own.
     aside: Database,
     pub(crate) rollups: PgRollups,
+    pub(crate) partitions: PgPartitions,
     pub(crate) documents: Arc<PgDocuments>,
     pub(crate) index: Arc<Index>,
     pub(crate) intake: Intake,
@@ -139,6 +140,7 @@ impl Platform {
             writer,
             conversations,
             rollups: PgRollups::new(&aside),
+            partitions: PgPartitions::new(&aside),
             database,
             aside,
             documents,

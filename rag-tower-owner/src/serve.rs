@@ -11,6 +11,7 @@ use axum::routing::get;
 use axum::serve::ListenerExt;
 use http::StatusCode;
 use metrics_exporter_prometheus::PrometheusHandle;
+use rag_tower::postgres::Upkeep;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -22,6 +23,7 @@ use crate::banner::Banner;
 use crate::config::Config;
 use crate::data_dir::{Announced, DataDir};
 use crate::failure::Failure;
+use crate::partitions;
 use crate::platform::Platform;
 use crate::rollups;
 use crate::secrets::{OwnerSecret, Secrets};
@@ -73,6 +75,8 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     };
 
     tasks.spawn(rollups::keep_folded(platform.rollups.clone(), stopping.clone()));
+    let upkeep = Upkeep::new().keep_days(config.trace_retention);
+    tasks.spawn(partitions::keep_partitions(platform.partitions.clone(), upkeep, stopping.clone()));
     let banner = Banner::new(&config, (&secrets, &owner), addresses, app.demo.as_ref(), began.elapsed());
     let announced = Announced { address: reachable(addresses.0), key: app.operator.secret().clone() };
     let router = app::build(Arc::new(app));

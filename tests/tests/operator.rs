@@ -84,6 +84,37 @@ async fn what_cannot_be_done_is_said_as_without_a_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn figures_are_compared_and_made_again_beside_a_server() {
+    let server = server();
+    let answer = server.tenant().post("/query", &json!({"question": "Giờ mở cửa?"})).await;
+    drop(server.row(answer.json()["trace_id"].as_str().unwrap()).await);
+    let (out, err) = said(&run(&server, &["doctor"]).await);
+    let line = |what: &str| out.lines().find(|line| line.contains(what)).unwrap_or_default().to_owned();
+    assert!(line(" rollups ").contains("asks of yesterday and today"), "{out}{err}");
+    assert!(line(" rollups ").starts_with("ok"), "{out}{err}");
+    assert!(line(" partitions ").starts_with("ok") && out.contains("kept for ever"), "{out}{err}");
+
+    let today = time::OffsetDateTime::now_utc().date();
+    let rebuild = |since: &str, until: &str| {
+        let (since, until) = (since.to_owned(), until.to_owned());
+        let server = Arc::clone(&server);
+        async move { run(&server, &["rollups", "rebuild", "--since", &since, "--until", &until]).await }
+    };
+    let output = rebuild(&today.previous_day().unwrap().to_string(), &today.to_string()).await;
+    let (out, err) = said(&output);
+    assert!(output.status.success() && out.contains("are made again from"), "{out}{err}");
+    for (since, until, says) in
+        [("2026-02-30", "2026-03-01", "such as 2026-01-31"), ("2026-03-02", "2026-03-01", "is after")]
+    {
+        let output = rebuild(since, until).await;
+        let (out, err) = said(&output);
+        assert!(output.status.code() == Some(2) && err.contains(says), "{out}{err}");
+    }
+    let (out, err) = said(&run(&server, &["doctor"]).await);
+    assert!(out.contains("asks of yesterday and today") && !out.contains("BAD"), "{out}{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_the_operator_is_let_in() {
     let server = server();
     let body = json!({"tenant": "docs"});

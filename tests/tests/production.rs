@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use rag_tower::postgres::{Database, DatabaseOptions, PgSettings};
-use rag_tower::tenant::{BranchId, Grant, KeyHash, TenantAuthority, TenantId};
+use rag_tower::tenant::{BranchId, Grant, TenantAuthority, TenantId};
 use rag_tower_owner::tenant_data::TenantData;
 use rag_tower_tests::http::{Answer, Client, DEADLINE};
 use rag_tower_tests::postgres::TestDatabase;
@@ -40,14 +40,11 @@ fn setup(url: &str) -> Setup {
 
 /// A tenant with a branch and a key, as an operator registers one.
 async fn register(database: &TestDatabase) {
-    let hash: String = KeyHash::of(KEY).as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    let (id, branch, key) = (acme(), BranchId::named(acme(), "north"), uuid::Uuid::now_v7());
+    database.register("acme", KEY).await;
+    let (id, branch) = (acme(), BranchId::named(acme(), "north"));
     database
         .run_as_admin(&format!(
-            "INSERT INTO rag_tower.tenants (id, slug, name) VALUES ('{id}', 'acme', 'Acme');
-             INSERT INTO rag_tower.branches (tenant_id, id, name) VALUES ('{id}', '{branch}', 'North');
-             INSERT INTO rag_tower.api_keys (id, tenant_id, hash, name, role)
-             VALUES ('{key}', '{id}', '\\x{hash}', 'test', 'member')"
+            "INSERT INTO rag_tower.branches (tenant_id, id, name) VALUES ('{id}', '{branch}', 'North')"
         ))
         .await;
 }

@@ -28,6 +28,13 @@ pub(super) struct Layout {
 // === impl Layout ===
 
 impl Layout {
+    /// Where everything of a folder that is there would be.
+    pub(super) fn of(folder: &Path) -> Result<Self, ClusterError> {
+        let folder = folder.canonicalize().map_err(|source| ClusterError::io(folder, source))?;
+        let run = socket_folder(&folder);
+        Ok(Self { data: folder.join("data"), log: folder.join("postgres.log"), run, folder })
+    }
+
     /// Makes the folders, checks that Postgres can reach them, and gives it the one for the socket.
     pub(super) fn make(folder: &Path, run_as: Option<&RunAs>) -> Result<Self, ClusterError> {
         std::fs::create_dir_all(folder).map_err(|source| ClusterError::io(folder, source))?;
@@ -35,9 +42,9 @@ impl Layout {
         if let Some(run_as) = run_as {
             run_as.check_reach(&folder)?;
         }
-        let run = socket_folder(&folder);
-        private_folder(&run, run_as)?;
-        Ok(Self { data: folder.join("data"), log: folder.join("postgres.log"), run, folder })
+        let layout = Self::of(&folder)?;
+        private_folder(&layout.run, run_as)?;
+        Ok(layout)
     }
 
     /// Keeps the folder for this process until the file is dropped.

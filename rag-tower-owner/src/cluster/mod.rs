@@ -167,6 +167,21 @@ impl Cluster {
         })
     }
 
+    /// Where the server's own login connects in the running cluster of a folder, whoever keeps it; none when it does not run.
+    /// Nothing is made, started or locked. Contains a password: never log it.
+    ///
+    /// # Errors
+    /// [`ClusterError::Io`] when the folder cannot be read, as by another user than the one that runs the server.
+    pub fn running(folder: &Path, database: &str) -> Result<Option<String>, ClusterError> {
+        let layout = Layout::of(folder)?;
+        if !Postmaster::find(&layout.data)?.is_some_and(|postmaster| postmaster.is_ready()) {
+            return Ok(None);
+        }
+        let path = layout.folder.join("app.password");
+        let password = std::fs::read_to_string(&path).map_err(|source| ClusterError::io(path, source))?;
+        Ok(Some(url(&layout.run, APP, password.trim(), database)))
+    }
+
     /// Where the superuser connects, for bootstrap and migrations. Contains a password: never log it.
     #[must_use]
     pub fn admin_url(&self, database: &str) -> String {
@@ -207,8 +222,7 @@ impl Cluster {
     }
 
     fn url(&self, user: &str, password: &str, database: &str) -> String {
-        let host = percent_encoded(&self.layout.run.to_string_lossy());
-        format!("postgres://{user}:{password}@localhost/{}?host={host}", percent_encoded(database))
+        url(&self.layout.run, user, password, database)
     }
 }
 
@@ -397,6 +411,12 @@ fn settings(options: &ClusterOptions, run: &Path) -> Vec<(&'static str, String)>
         ("log_min_error_statement", "panic".into()),
         ("log_error_verbosity", "terse".into()),
     ]
+}
+
+/// A connection string for the socket in `run`.
+fn url(run: &Path, user: &str, password: &str, database: &str) -> String {
+    let host = percent_encoded(&run.to_string_lossy());
+    format!("postgres://{user}:{password}@localhost/{}?host={host}", percent_encoded(database))
 }
 
 /// Percent-encodes everything but unreserved characters and `/`.

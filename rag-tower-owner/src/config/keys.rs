@@ -29,7 +29,7 @@ pub enum Kind {
 }
 
 /// All settings, in the order in which they are explained.
-pub const SETTINGS: [Key; 34] = [
+pub const SETTINGS: [Key; 35] = [
     text("RAG_TOWER_ADDR", "127.0.0.1:8080", "where the server listens"),
     text("RAG_TOWER_METRICS_ADDR", "127.0.0.1:9464", "where /metrics, /livez and /readyz are"),
     unset("RAG_TOWER_DATA", Kind::Text, "the data directory (default: the platform's place for data)"),
@@ -75,6 +75,11 @@ pub const SETTINGS: [Key; 34] = [
     number("MAX_CONTEXT_TOKENS", "8000", "the most tokens of passages and history in a prompt"),
     number("TOP_K", "6", "how many passages an answer is made of"),
     text("RAG_TOWER_ZONE", "UTC", "the time zone of dates in reports, by its IANA name"),
+    number(
+        "RAG_TOWER_TRACE_RETENTION_DAYS",
+        "0",
+        "days for which the rows of asks are kept; 0 is for ever; figures stay",
+    ),
     text(
         "RAG_TOWER_FSYNC",
         "interval",

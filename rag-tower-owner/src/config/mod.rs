@@ -14,6 +14,7 @@ mod suggest;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -84,6 +85,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The time zone that dates of reports are read in.
     pub zone: Zone,
+    /// For how many days the rows of asks are kept; none is for ever.
+    pub trace_retention: Option<NonZeroU32>,
     /// When the rows of answered asks are forced to the disk.
     pub fsync: Fsync,
     /// What an ask does whose row could not be kept.

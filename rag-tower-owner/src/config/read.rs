@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -99,6 +100,7 @@ impl Reader<'_> {
         let owner_password_hash = self.hash("OWNER_PASSWORD_HASH");
         let jwt_secret = self.secret("JWT_SECRET", KEY);
         let zone = self.zone("RAG_TOWER_ZONE");
+        let trace_retention = self.number("RAG_TOWER_TRACE_RETENTION_DAYS", 0, 36_500);
         let demo_key = self.secret("RAG_TOWER_DEMO_KEY", KEY);
         let frontend_origin = self.origins("FRONTEND_ORIGIN");
         let fsync = self.one_of(
@@ -134,6 +136,7 @@ impl Reader<'_> {
             metrics_addr: metrics_addr?,
             data: data?,
             zone: zone?,
+            trace_retention: NonZeroU32::new(trace_retention?),
             fsync: fsync?,
             when_full: when_full?,
             demo_key,

@@ -90,6 +90,15 @@ fn how_rows_are_kept_is_chosen_by_name() {
 }
 
 #[test]
+fn rows_are_kept_for_ever_unless_it_is_said_for_how_many_days() {
+    let kept = |days: &str| {
+        read(&[("RAG_TOWER_TRACE_RETENTION_DAYS", days)]).map(|config| config.trace_retention.map(u32::from))
+    };
+    assert_eq!((kept("").unwrap(), kept("0").unwrap(), kept("90").unwrap()), (None, None, Some(90)));
+    assert!(refusal(read(&[("RAG_TOWER_TRACE_RETENTION_DAYS", "-1")])).contains("from 0 to 36500"));
+}
+
+#[test]
 fn every_finding_is_reported_at_once() {
     let text = refusal(read(&[("TOP_K", "0"), ("RAG_TOWER_ADDR", "8080"), ("CHUNK_OVERLAP", "a few")]));
     for part in ["TOP_K", "from 1 to 100", "RAG_TOWER_ADDR", "127.0.0.1:8080", "CHUNK_OVERLAP"] {

@@ -1,7 +1,7 @@
 //! `doctor`: settings in, one line a finding with its mend out.
 
 mod reach;
-mod rollups;
+mod traces;
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -45,7 +45,7 @@ pub(crate) async fn examine(config: &Result<Config, ConfigError>) -> Report {
     let running = data.state == State::Note;
     let (postgres, database) = postgres(config).await;
     let mut found = vec![settings(config), mode(config), data, journal, postgres];
-    found.extend(rollups::compared(config, database, running).await);
+    found.extend(traces::examined(config, database).await);
     found.push(vectors(config).await);
     found.extend(models(config).await);
     found.extend(redis(config));

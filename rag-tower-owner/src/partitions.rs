@@ -1,0 +1,58 @@
+//! The job that keeps partitions: a database in, a partition for tomorrow always there and old ones dropped out.
+
+use std::time::Duration;
+
+use rag_tower::postgres::{PgPartitions, Upkeep};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+/// How often it looks.
+const EVERY: Duration = Duration::from_hours(1);
+/// How soon it tries again when something is left to do.
+const AGAIN: Duration = Duration::from_mins(1);
+/// A database that does not answer for so long is away.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// Keeps partitions until it is told to stop. Servers on one database take turns.
+pub(crate) async fn keep_partitions(
+    partitions: PgPartitions,
+    upkeep: Upkeep,
+    mut stopping: watch::Receiver<bool>,
+) {
+    tokio::select! {
+        () = keep(&partitions, &upkeep) => {}
+        _ = stopping.wait_for(|stop| *stop) => {}
+    }
+}
+
+async fn keep(partitions: &PgPartitions, upkeep: &Upkeep) {
+    let mut failing = false;
+    loop {
+        let wait = match timeout(PATIENCE, partitions.upkeep(upkeep)).await {
+            Ok(Ok(kept)) => {
+                if failing {
+                    tracing::info!("partitions of the trace table are kept again");
+                }
+                if kept.dropped.partitions > 0 {
+                    tracing::info!(days = kept.dropped.partitions, "old days of trace rows are dropped");
+                }
+                failing = false;
+                if kept.dropped.left { AGAIN } else { EVERY }
+            }
+            problem => {
+                // said once: rows are written all the same, into partitions that their writer makes
+                if !failing {
+                    let error = problem.map_or_else(|late| late.to_string(), |kept| said(kept.err()));
+                    tracing::warn!(error, "partitions of the trace table cannot be kept");
+                }
+                failing = true;
+                AGAIN
+            }
+        };
+        sleep(wait).await;
+    }
+}
+
+fn said(error: Option<rag_tower::postgres::DatabaseError>) -> String {
+    error.map(|error| error.to_string()).unwrap_or_default()
+}
