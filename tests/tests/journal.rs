@@ -3,57 +3,71 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rag_tower::postgres::{Count, Database, DatabaseOptions, OwnerTx, PgRollups};
+use rag_tower_owner::cluster::Cluster;
 use rag_tower_tests::http::{Client, DEADLINE};
 use rag_tower_tests::model_stub::{self, ModelStub, Reply, Step};
+use rag_tower_tests::postgres::TestDatabase;
 use rag_tower_tests::server::{DEMO_KEY, Server, Setup};
 use serde_json::json;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, PgConnection};
+use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_rag-tower-server");
+const KEY: &str = "key-of-acme-that-is-long-enough-0123456789";
 
 /// The traces of asks whose whole answer came.
 type Answered = Arc<Mutex<BTreeSet<String>>>;
 
-/// The server's own database, as its superuser.
-async fn admin(data: &Path) -> PgConnection {
-    let postgres = data.join("postgres");
-    let password = std::fs::read_to_string(postgres.join("admin.password")).unwrap();
-    let options = PgConnectOptions::new().socket(postgres.join("run")).username("postgres");
-    options.password(password.trim()).database("postgres").connect().await.unwrap()
+/// The private database of a server that runs, through the server's own login.
+async fn database_of(data: &Path) -> Database {
+    let url = Cluster::running(&data.join("postgres"), "postgres").unwrap().expect("a running Postgres");
+    Database::connect(&DatabaseOptions::new(url).max_connections(1)).await.unwrap()
 }
 
 /// Every trace as often as it is there.
-async fn traces(data: &Path) -> Vec<String> {
+async fn traces(database: &Database) -> Vec<String> {
+    let mut tx = OwnerTx::begin(database).await.unwrap();
     sqlx::query_scalar("SELECT trace_id::text FROM rag_tower.request_traces ORDER BY 1")
-        .fetch_all(&mut admin(data).await)
+        .fetch_all(tx.connection())
         .await
         .unwrap()
 }
 
-/// Waits until all that was answered is there, and checks that it is there once.
-async fn arrived(data: &Path, answered: &BTreeSet<String>) {
+/// Waits until all that was answered is there, and checks that it is there once, and that the rollups say so too.
+async fn arrived(database: &Database, answered: &BTreeSet<String>) {
     let end = Instant::now() + DEADLINE;
     loop {
-        let all = traces(data).await;
+        let all = traces(database).await;
         let distinct: BTreeSet<String> = all.iter().cloned().collect();
         assert_eq!(all.len(), distinct.len(), "each once");
         let missing = answered.difference(&distinct).count();
         if missing == 0 {
-            return;
+            break;
         }
         assert!(Instant::now() < end, "{missing} of {} are missing", answered.len());
         tokio::task::yield_now().await;
     }
+    let rollups = PgRollups::new(database);
+    let now = OffsetDateTime::now_utc();
+    let (differences, asks) = rollups.check(now - time::Duration::DAY, now).await.unwrap();
+    assert!(differences.is_empty(), "{differences:#?}");
+    let counted = rollups.totals(None, None, None).await.unwrap()[Count::Requests];
+    // asks that were cut off may still be arriving
+    assert!(answered.len() as i64 <= asks && asks <= counted, "{} {asks} {counted}", answered.len());
 }
 
-/// Asks one question after the other until the server is gone.
-async fn ask_on(client: Client, name: String, answered: Answered) {
+/// Asks one question after the other until the server is gone, or it is told to stop. Answers without Postgres are
+/// refused.
+async fn ask_on(client: Client, name: String, answered: Answered, stop: Arc<AtomicBool>) {
     for n in 0.. {
+        if stop.load(Ordering::Acquire) {
+            return;
+        }
         let body = json!({"question": format!("Trung tâm có chính sách hoàn học phí không? {name} {n}")});
         let request = client
             .request(http::Method::POST, "/query")
@@ -61,29 +75,59 @@ async fn ask_on(client: Client, name: String, answered: Answered) {
             .body(body.to_string().into())
             .unwrap();
         let Some(answer) = client.try_send(request).await else { return };
+        if answer.status == 503 {
+            tokio::task::yield_now().await;
+            continue;
+        }
         assert_eq!(answer.status, 200, "{}", answer.text());
         let trace = answer.json()["trace_id"].as_str().unwrap().to_owned();
         assert!(answered.lock().unwrap().insert(trace));
     }
 }
 
-/// Asks from several clients, and kills the server once so many answers have come.
+/// Clients that ask the server from now on, until it is gone or they are told to stop.
+struct Load {
+    clients: JoinSet<()>,
+    answered: Answered,
+    stop: Arc<AtomicBool>,
+}
+
+impl Load {
+    fn on(server: &Server, key: &str, answered: &Answered) -> Self {
+        let before = answered.lock().unwrap().len();
+        let (mut clients, stop) = (JoinSet::new(), Arc::<AtomicBool>::default());
+        for n in 0..8 {
+            let client = Client::new(server.addr).bearer(key);
+            let name = format!("{} {before} {n}", server.pid());
+            clients.spawn(ask_on(client, name, Arc::clone(answered), Arc::clone(&stop)));
+        }
+        Self { clients, answered: Arc::clone(answered), stop }
+    }
+
+    /// Waits for so many answers more.
+    async fn answers(&self, more: usize) {
+        let before = self.answered.lock().unwrap().len();
+        let end = Instant::now() + 4 * DEADLINE;
+        while self.answered.lock().unwrap().len() < before + more {
+            assert!(Instant::now() < end, "too slow");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until the clients have ended.
+    async fn end(mut self) {
+        while let Some(client) = self.clients.join_next().await {
+            client.unwrap();
+        }
+    }
+}
+
+/// Kills the server once so many answers have come.
 async fn load_and_kill(server: Server, answers: usize, answered: &Answered) {
-    let before = answered.lock().unwrap().len();
-    let mut clients = JoinSet::new();
-    for n in 0..8 {
-        let client = Client::new(server.addr).bearer(DEMO_KEY);
-        clients.spawn(ask_on(client, format!("{before} {n}"), Arc::clone(answered)));
-    }
-    let end = Instant::now() + 4 * DEADLINE;
-    while answered.lock().unwrap().len() < before + answers {
-        assert!(Instant::now() < end, "too slow");
-        tokio::task::yield_now().await;
-    }
+    let load = Load::on(&server, DEMO_KEY, answered);
+    load.answers(answers).await;
     server.signal("KILL");
-    while let Some(client) = clients.join_next().await {
-        client.unwrap();
-    }
+    load.end().await;
     drop(server.wait());
 }
 
@@ -109,7 +153,9 @@ async fn kill_9_under_load_loses_no_answered_ask() {
     }
     let server = start("never");
     let answered = answered.lock().unwrap().clone();
-    arrived(&data, &answered).await;
+    let database = database_of(&data).await;
+    arrived(&database, &answered).await;
+    database.close().await;
     let (status, output, _) = server.stop();
     assert!(status.success(), "{status}:\n{output}");
     let left = std::fs::read_dir(data.join("journal")).unwrap().map(|entry| entry.unwrap().path());
@@ -146,7 +192,7 @@ async fn answers_that_end_while_postgres_is_away_arrive_when_it_is_back() {
         assert_eq!(end.name, "end", "{end:?}");
     }
     signal_postgres(&data, "CONT");
-    arrived(&data, &answered).await;
+    arrived(&database_of(&data).await, &answered).await;
     let end = Instant::now() + DEADLINE;
     loop {
         let metrics = server.scrape().await;
@@ -159,6 +205,85 @@ async fn answers_that_end_while_postgres_is_away_arrive_when_it_is_back() {
     }
     let (status, output, _) = server.stop();
     assert!(status.success(), "{status}:\n{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_of_postgres_under_load_loses_no_answered_ask() {
+    let stub = ModelStub::start().await;
+    stub.always(Reply::chat(&["Có, ", "theo chính sách [1]."]));
+    let server = Setup::new(BINARY)
+        .env("OPENAI_BASE_URL", stub.base_url())
+        .env("OPENAI_API_KEY", "key-that-no-provider-knows")
+        .env("OPENAI_MODEL", "stub")
+        .start();
+    let data = server.data.clone();
+    let answered = Answered::default();
+    let load = Load::on(&server, DEMO_KEY, &answered);
+    for _ in 0..3 {
+        load.answers(30).await;
+        signal_postgres(&data, "KILL");
+    }
+    load.answers(30).await;
+    load.stop.store(true, Ordering::Release);
+    load.end().await;
+    let answered = answered.lock().unwrap().clone();
+    let database = database_of(&data).await;
+    arrived(&database, &answered).await;
+    database.close().await;
+    let (status, output, _) = server.stop();
+    assert!(status.success(), "{status}:\n{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_on_one_postgres_count_each_ask_once_though_one_is_killed() {
+    let database = TestDatabase::migrated().await;
+    database.register("acme", KEY).await;
+    database.run_as_admin("SELECT rag_tower.ensure_partitions('2026-01-01', 3)").await;
+    let setup = || {
+        Setup::new(BINARY).env("DATABASE_URL", database.app_url()).env("RAG_TOWER_TRACE_RETENTION_DAYS", "30")
+    };
+    let (first, second) = (setup().start(), setup().start());
+    let data = first.data.clone();
+    let answered = Answered::default();
+    let (one, two) = (Load::on(&first, KEY, &answered), Load::on(&second, KEY, &answered));
+    one.answers(60).await;
+    first.signal("KILL");
+    one.end().await;
+    let (_, _, keep) = first.wait();
+    let first = setup().on(&data).start();
+    let one = Load::on(&first, KEY, &answered);
+    one.answers(60).await;
+    for load in [one, two] {
+        load.stop.store(true, Ordering::Release);
+        load.end().await;
+    }
+    let pool = database.database().await;
+    let answered = answered.lock().unwrap().clone();
+    arrived(&pool, &answered).await;
+    // old days are gone, and those to come are there
+    for server in [&first, &second] {
+        let metrics = server.scrape().await;
+        let value = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let value = |name| value(name).expect(name).parse::<f64>().unwrap();
+        let ahead = value("rag_trace_partitions_until_timestamp_seconds ")
+            - OffsetDateTime::now_utc().unix_timestamp() as f64;
+        assert!(ahead > 86_400.0, "{metrics}");
+        assert!(value("rag_rollup_lag_seconds ") < 60.0, "{metrics}");
+    }
+    let old: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM pg_class WHERE relname LIKE 'request\\_traces\\_202601%'")
+            .fetch_one(&mut database.admin().await)
+            .await
+            .unwrap();
+    assert_eq!(old, 0);
+    for server in [first, second] {
+        let (status, output, _) = server.stop();
+        assert!(status.success(), "{status}:\n{output}");
+    }
+    arrived(&pool, &answered).await;
+    let waiting = PgRollups::new(&pool).lag().await.unwrap();
+    assert_eq!(waiting.deltas, 0, "all is folded at a clean end");
+    drop(keep);
 }
 
 /// Sends a signal to the private Postgres and all its processes.
