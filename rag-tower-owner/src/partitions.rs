@@ -1,4 +1,5 @@
-//! The job that keeps partitions: a database in, a partition for tomorrow always there and old ones dropped out.
+//! The job that keeps partitions: a database in, a partition for tomorrow always there, days that are over
+//! indexed for searching, and old ones dropped out.
 
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use tokio::time::{sleep, timeout};
 const EVERY: Duration = Duration::from_hours(1);
 /// How soon it tries again when something is left to do.
 const AGAIN: Duration = Duration::from_mins(1);
-/// A database that does not answer for so long is away.
-const PATIENCE: Duration = Duration::from_mins(10);
+/// A database that does not answer for so long is away; the text index of a large day takes minutes.
+const PATIENCE: Duration = Duration::from_hours(1);
 
 /// Keeps partitions until it is told to stop. Servers on one database take turns.
 pub(crate) async fn keep_partitions(

@@ -61,8 +61,8 @@ async fn arrived(database: &Database, answered: &BTreeSet<String>) {
     assert!(answered.len() as i64 <= asks && asks <= counted, "{} {asks} {counted}", answered.len());
 }
 
-/// Asks one question after the other until the server is gone, or it is told to stop. Answers without Postgres are
-/// refused.
+/// Asks one question after the other until the server is gone, or it is told to stop. Without Postgres it gets refusals
+/// and time-outs.
 async fn ask_on(client: Client, name: String, answered: Answered, stop: Arc<AtomicBool>) {
     for n in 0.. {
         if stop.load(Ordering::Acquire) {
@@ -75,13 +75,12 @@ async fn ask_on(client: Client, name: String, answered: Answered, stop: Arc<Atom
             .body(body.to_string().into())
             .unwrap();
         let Some(answer) = client.try_send(request).await else { return };
-        if answer.status == 503 {
-            tokio::task::yield_now().await;
-            continue;
+        assert!([200, 503, 504].contains(&answer.status.as_u16()), "{}", answer.text());
+        match answer.json()["trace_id"].as_str() {
+            // a failure that names its trace has a row like any other
+            Some(trace) => assert!(answered.lock().unwrap().insert(trace.to_owned())),
+            None => assert_eq!(answer.status, 503, "{}", answer.text()),
         }
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let trace = answer.json()["trace_id"].as_str().unwrap().to_owned();
-        assert!(answered.lock().unwrap().insert(trace));
     }
 }
 

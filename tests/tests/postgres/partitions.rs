@@ -77,18 +77,18 @@ async fn old_days_go_whole_and_leave_their_figures() {
     assert_eq!(figures().await, (7, 1, 0));
 
     // nothing unless it is asked for
-    let kept = partitions.upkeep(&Upkeep::new()).await.unwrap();
-    assert_eq!(kept.dropped.partitions, 0);
+    assert_eq!(partitions.drop_old(NonZeroU32::MAX).await.unwrap().partitions, 0);
     let before = leaves(&database).await;
     let kept = partitions.upkeep(&keep(2)).await.unwrap();
     // a day stays until it ended two days ago: the two before today do
     assert!(!kept.dropped.left && kept.dropped.partitions >= 3, "{kept:?}");
     let left = leaves(&database).await;
-    assert_eq!(before.len() - left.len(), kept.dropped.partitions as usize);
+    assert_eq!(before.len() + kept.made as usize, left.len() + kept.dropped.partitions as usize);
     for ago in 0..6 {
         assert_eq!(left.contains(&leaf_of(day(ago))), ago <= 2, "{ago} days ago: {left:?}");
     }
     assert_eq!(kept.partitions.since, Some(day(2).midnight().assume_utc()));
+    assert_eq!(kept.closed, 2, "the days before today");
     assert_eq!(partitions.upkeep(&keep(2)).await.unwrap().dropped.partitions, 0);
 
     // figures stay, and a late opinion on an ask that is gone changes nothing

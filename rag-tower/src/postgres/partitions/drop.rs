@@ -79,6 +79,6 @@ impl PgPartitions {
 }
 
 /// True when a lock could not be had in time, or only by two who would wait for each other.
-fn is_lock(error: &DatabaseError) -> bool {
+pub(super) fn is_lock(error: &DatabaseError) -> bool {
     matches!(error.code().as_deref(), Some("55P03" | "40P01"))
 }
