@@ -1,0 +1,146 @@
+//! Small rows over a year in, what an overview costs over a tenth of them and over all out.
+
+use std::time::{Duration, Instant};
+
+use rag_tower::postgres::PgTraceStore;
+use rag_tower::trace::TraceRow;
+use serde_json::{Map, Value, json};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+use super::rows::{Rows, TENANTS, tenant};
+use super::{Bench, p95_ms, round};
+
+/// Rows of one statement.
+const BATCH: usize = 1_000;
+const YEAR: time::Duration = time::Duration::days(365);
+/// Days of the windows.
+const WINDOWS: [i64; 3] = [1, 30, 365];
+/// Overviews of each window, of one tenant and of all.
+const OVERVIEWS: usize = 200;
+
+/// p95 in milliseconds, for each window of one tenant and of all.
+type Cells = Vec<f64>;
+
+pub async fn run(bench: &mut Bench, rows: usize) -> Map<String, Value> {
+    let until = OffsetDateTime::now_utc();
+    fill(bench, until, 1, rows / 10).await;
+    let small = overviews(bench, until).await;
+    fill(bench, until, 2, rows - rows / 10).await;
+    rag_tower_tests::postgres::run(&mut bench.admin, "VACUUM ANALYZE rag_tower.request_traces").await;
+    let large = overviews(bench, until).await;
+
+    eprintln!("p95 of an overview, ms                one tenant   all tenants");
+    for (n, days) in WINDOWS.iter().enumerate() {
+        eprintln!(
+            "{days:>4} days, {:>9} rows           {:>12.2} {:>13.2}",
+            rows / 10,
+            small[2 * n],
+            small[2 * n + 1]
+        );
+        eprintln!(
+            "{days:>4} days, {rows:>9} rows           {:>12.2} {:>13.2}",
+            large[2 * n],
+            large[2 * n + 1]
+        );
+    }
+    let mut naives = Vec::new();
+    for days in WINDOWS {
+        naives.push(naive(&mut bench.admin, until, days).await);
+        eprintln!(
+            "{days:>4} days of all tenants with percentile_cont over the rows: {:.0} ms",
+            naives[naives.len() - 1]
+        );
+    }
+    let worst = large.iter().copied().fold(0.0, f64::max);
+    let growth = large.iter().zip(&small).map(|(large, small)| large / small).fold(0.0, f64::max);
+    // a month of all tenants
+    let naive_ratio = naives[1] / large[3];
+    let result = json!({
+        "overview_p95_ms_10m": round(worst, 3),
+        "overview_10m_to_1m": round(growth, 3),
+        "naive_ratio": round(naive_ratio, 1),
+        "naive_ms": naives.iter().map(|ms| round(*ms, 0)).collect::<Vec<_>>(),
+        "rows": rows,
+    });
+    result.as_object().cloned().unwrap_or_default()
+}
+
+/// Rows spread over the year before `until`, in the order of time, through the store: two batches on their way, and the
+/// next being made.
+async fn fill(bench: &Bench, until: OffsetDateTime, seed: u64, rows: usize) {
+    let began = Instant::now();
+    bench
+        .folding(async {
+            let (batches, next) = tokio::sync::mpsc::channel::<Vec<TraceRow>>(2);
+            let next = std::sync::Arc::new(tokio::sync::Mutex::new(next));
+            let maker = tokio::task::spawn_blocking(move || {
+                let mut source = Rows::new(seed);
+                for first in (0..rows).step_by(BATCH) {
+                    let at = |n: usize| until - YEAR + YEAR * (n as f64 / rows as f64);
+                    let batch = (first..rows.min(first + BATCH)).map(|n| source.small(at(n))).collect();
+                    batches.blocking_send(batch).expect("a writer");
+                    if (first / BATCH).is_multiple_of(50) {
+                        let rate = first as f64 / began.elapsed().as_secs_f64();
+                        eprint!("\rfilled {first} of {rows}, {rate:.0} rows/s ");
+                    }
+                }
+            });
+            let write = |store: PgTraceStore| {
+                let next = std::sync::Arc::clone(&next);
+                tokio::spawn(async move {
+                    loop {
+                        let Some(batch) = next.lock().await.recv().await else { return };
+                        store.insert(&batch).await.expect("a batch");
+                    }
+                })
+            };
+            let (one, two) = (write(bench.store.clone()), write(bench.store.clone()));
+            maker.await.expect("the rows are made");
+            one.await.expect("a writer");
+            two.await.expect("a writer");
+        })
+        .await;
+    eprintln!("\rfilled {rows} rows, {:.0} rows/s       ", rows as f64 / began.elapsed().as_secs_f64());
+    bench.rollups.fold_all().await.expect("a fold");
+}
+
+async fn overviews(bench: &Bench, until: OffsetDateTime) -> Cells {
+    let mut took = vec![Vec::new(); WINDOWS.len() * 2];
+    for n in 0..OVERVIEWS {
+        // windows that begin and end anywhere
+        let until = until - time::Duration::seconds(n as i64 * 61);
+        for (window, days) in WINDOWS.into_iter().enumerate() {
+            let since = until - time::Duration::days(days);
+            for (of, tenant) in [Some(tenant(n % TENANTS)), None].into_iter().enumerate() {
+                let began = Instant::now();
+                let sum = bench.rollups.totals(tenant, Some(since), Some(until)).await.expect("totals");
+                took[2 * window + of].push(began.elapsed());
+                assert!(tenant.is_some() || sum.latency.quantile(0.95).is_some());
+            }
+        }
+    }
+    took.iter_mut().map(|took| p95_ms(took)).collect()
+}
+
+/// The overview of all tenants from the rows themselves, the median of three, in milliseconds.
+async fn naive(admin: &mut PgConnection, until: OffsetDateTime, days: i64) -> f64 {
+    let mut took: Vec<Duration> = Vec::new();
+    for _ in 0..3 {
+        let began = Instant::now();
+        sqlx::query(
+            "SELECT count(*), avg(latency_us), sum(input_tokens), sum(output_tokens), sum(cost_estimate),
+                 percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY latency_us),
+                 percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY ttft_us)
+             FROM rag_tower.request_traces WHERE ts >= $1 AND ts < $2",
+        )
+        .bind(until - time::Duration::days(days))
+        .bind(until)
+        .fetch_one(&mut *admin)
+        .await
+        .expect("the figures");
+        took.push(began.elapsed());
+    }
+    took.sort_unstable();
+    took[1].as_secs_f64() * 1e3
+}
