@@ -184,10 +184,7 @@ impl Journal for FileJournal {
         let (receipt, buffer) = match Draft::of(row, buffer) {
             Ok(mut draft) => (self.0.append(&mut draft), draft.into_buffer()),
             Err(buffer) => {
-                keeper::failed(
-                    "append",
-                    &io::Error::new(io::ErrorKind::InvalidData, "a row is too long, or is no JSON"),
-                );
+                keeper::failed("append", &io::Error::new(io::ErrorKind::InvalidData, "a row is too long"));
                 (Receipt::done(), buffer)
             }
         };

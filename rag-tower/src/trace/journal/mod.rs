@@ -23,6 +23,7 @@ mod file;
 mod files;
 mod keeper;
 mod log;
+mod packed;
 mod receipt;
 mod record;
 mod refused;

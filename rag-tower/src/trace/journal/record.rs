@@ -1,12 +1,12 @@
-//! One row in a file of the journal: a header and JSON.
+//! One row in a file of the journal: a header and the row, packed.
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0 to 3 | the mark, whose first byte is in no UTF-8 text: a reader that is lost looks for the next |
+//! | 0 to 3 | the mark, whose first byte is in no text: a reader that is lost looks for the next |
 //! | 4 to 7 | the length of the row |
 //! | 8 to 15 | the row's number in the journal |
 //! | 16 to 19 | CRC-32 of the row, its length and its number |
-//! | from 20 | the row as JSON |
+//! | from 20 | the [row](super::packed) |
 //!
 //! Numbers are little-endian.
 
@@ -14,9 +14,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::crc::Crc;
+use super::packed;
 use crate::trace::TraceRow;
 
-/// The longest row that the journal takes, as JSON.
+/// The longest row that the journal takes, packed.
 pub(super) const MAX_ROW: usize = 4 * 1024 * 1024;
 
 const MARK: [u8; 4] = *b"\xffrow";
@@ -60,11 +61,12 @@ enum Found<'a> {
 // === impl Draft ===
 
 impl Draft {
-    /// The row as a record, in a buffer that is used again; none when it is too long, or cannot be written as JSON.
+    /// The row as a record, in a buffer that is used again; only the buffer when it is too long.
     pub(super) fn of(row: &TraceRow, mut bytes: Vec<u8>) -> Result<Self, Vec<u8>> {
         bytes.clear();
         bytes.extend_from_slice(&[0; HEADER]);
-        if serde_json::to_writer(&mut bytes, row).is_err() || bytes.len() > HEADER + MAX_ROW {
+        packed::pack(row, &mut bytes);
+        if bytes.len() > HEADER + MAX_ROW {
             return Err(bytes);
         }
         let crc = Crc::new().with(&bytes[HEADER..]);
@@ -94,9 +96,9 @@ impl Draft {
 /// Reads on from a place in the file: at most so many rows, and what fits a window.
 pub(super) fn read(file: &mut File, from: u64, limit: usize) -> io::Result<Part> {
     let mut part = Part::default();
-    walk(file, from, limit, |_, row| match serde_json::from_slice(row) {
-        Ok(row) => part.rows.push(row),
-        Err(_) => part.strange.push(row.to_vec()),
+    walk(file, from, limit, |_, row| match packed::unpack(row) {
+        Some(row) => part.rows.push(row),
+        None => part.strange.push(row.to_vec()),
     })
     .map(|walked| Part { rows: part.rows, strange: part.strange, ..walked })
 }

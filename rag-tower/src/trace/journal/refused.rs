@@ -1,5 +1,6 @@
 //! Rows that no store takes: kept aside for a person, so that they hold up nobody.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -11,7 +12,7 @@ pub(super) const MAX_REFUSED: u64 = 16 * 1024 * 1024;
 
 const NAME: &str = "refused.jsonl";
 
-/// Adds a row, as JSON, to those that were refused.
+/// Adds a row, as JSON, to those that were refused. A record that is no text is added as its bytes in hexadecimal digits.
 ///
 /// # Errors
 /// When it cannot be written, or enough are kept aside already.
@@ -21,6 +22,17 @@ pub(super) fn keep(dir: &Path, row: &[u8]) -> io::Result<()> {
     if kept + row.len() as u64 >= MAX_REFUSED {
         return Err(io::Error::new(ErrorKind::QuotaExceeded, "enough refused rows are kept already"));
     }
-    let line = [row, b"\n"].concat();
-    files::private().append(true).create(true).open(path)?.write_all(&line)
+    let line = match std::str::from_utf8(row) {
+        Ok(text) if !text.contains(char::is_control) => format!("{text}\n"),
+        _ => format!("{{\"record\":\"{}\"}}\n", hexadecimal(row)),
+    };
+    files::private().append(true).create(true).open(path)?.write_all(line.as_bytes())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut digits, byte| {
+        // writing to a string cannot fail
+        let _written = write!(digits, "{byte:02x}");
+        digits
+    })
 }

@@ -126,16 +126,23 @@ fn a_record_of_another_version_is_handed_over_as_it_is() {
     let path = filled(dir.path(), &[row("a"), row("b")]);
     let whole = fs::read(&path).unwrap();
     // the checksum is right, and what it covers is no row
-    let strange = b"{\"trace\":\"of tomorrow\"}";
-    let length = (strange.len() as u32).to_le_bytes();
-    let number = 9_u64.to_le_bytes();
-    let crc = crc::Crc::new().with(strange).with(&length).with(&number).end().to_le_bytes();
-    fs::write(&path, [b"\xffrow", &length[..], &number, &crc, strange, &whole].concat()).unwrap();
+    let record = |strange: &[u8]| {
+        let length = (strange.len() as u32).to_le_bytes();
+        let number = 9_u64.to_le_bytes();
+        let crc = crc::Crc::new().with(strange).with(&length).with(&number).end().to_le_bytes();
+        [b"\xffrow", &length[..], &number, &crc, strange].concat()
+    };
+    let (text, other) = (b"{\"trace\":\"of tomorrow\"}", b"\xc8\x01\n");
+    fs::write(&path, [record(text), record(other), whole].concat()).unwrap();
     let journal = open(dir.path());
     let chunk = journal.next(10).unwrap();
-    assert_eq!((chunk.rows.len(), chunk.strange.as_slice(), chunk.torn), (2, &[strange.to_vec()][..], 0));
-    assert_eq!(journal.put_aside(&chunk.strange), 1);
-    assert_eq!(fs::read(dir.path().join("refused.jsonl")).unwrap(), [&strange[..], b"\n"].concat());
+    assert_eq!(
+        (chunk.rows.len(), chunk.strange.as_slice(), chunk.torn),
+        (2, &[text.to_vec(), other.to_vec()][..], 0)
+    );
+    assert_eq!(journal.put_aside(&chunk.strange), 2);
+    let refused = fs::read_to_string(dir.path().join("refused.jsonl")).unwrap();
+    assert_eq!(refused, "{\"trace\":\"of tomorrow\"}\n{\"record\":\"c8010a\"}\n");
 }
 
 #[test]
