@@ -17,8 +17,8 @@ use crate::tenant::{BranchId, TenantId};
 
 /// One ask, as it is kept.
 ///
-/// Its serde form is that of the journal on disk, not of any API: what is added must have a default, so that a new version reads
-/// what an old one has left.
+/// Its serde form is that of rows that are put aside, and of journals before 0.1, not of any API: what is added must have a
+/// default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TraceRow {
@@ -110,7 +110,7 @@ fn weight_of(value: &Value) -> usize {
         }
 }
 
-/// Where rows go: what a backend implements. It only ever sees batches, from one task.
+/// Where rows go: what a backend implements. It only ever sees batches, from one task, at most two at a time.
 pub trait TraceStore: Send + Sync + 'static {
     /// Writes a batch, all or nothing; a row whose id is there already is left as it is, so that a batch may be
     /// written again after an error.

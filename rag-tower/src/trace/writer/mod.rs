@@ -2,6 +2,7 @@
 
 mod batch;
 mod config;
+mod courier;
 mod replay;
 mod task;
 #[cfg(test)]
@@ -29,7 +30,7 @@ pub struct TraceWriter {
     shared: Arc<Shared>,
 }
 
-/// Starts the writer: one task that hands batches to `store`.
+/// Starts the writer: one task that hands batches to `store`, two at a time when there are as many rows.
 ///
 /// A batch that fails is tried again with a growing wait. Writing is idempotent by contract of [`TraceStore`], so that
 /// a write whose answer was lost may be repeated. With a [`FileJournal`](super::FileJournal), the rows of a batch that

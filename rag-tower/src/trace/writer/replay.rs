@@ -33,7 +33,7 @@ impl<T: TraceStore> Task<T> {
         let Some(chunk) = self.on_disk(move |journal| journal.next(limit)).await.flatten() else {
             return self.release().await;
         };
-        match self.write_all(&chunk.rows).await {
+        match self.courier.write_all(&chunk.rows).await {
             Ok(refused) => {
                 self.back(Some(Instant::now()));
                 if chunk.torn > 0 {
@@ -52,7 +52,7 @@ impl<T: TraceStore> Task<T> {
     /// Writes the rows that are held. Nothing older waits.
     async fn release(&mut self) {
         let held = std::mem::take(&mut self.held);
-        match self.write_all(held.rows()).await {
+        match self.courier.write_all(held.rows()).await {
             Ok(refused) => {
                 self.back(None);
                 self.done(held, refused).await;

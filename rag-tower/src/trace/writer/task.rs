@@ -1,23 +1,29 @@
 //! The loop: rows from the queue to the store.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::WriterConfig;
 use super::batch::Batch;
-use crate::error::{BoxError, Error, ErrorKind};
+use super::courier::{Courier, Trouble};
 use crate::trace::sink::Queued;
 use crate::trace::stats::Shared;
 use crate::trace::{FileJournal, TraceRow, TraceStore};
 
 /// The longest wait between two attempts.
 pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// Batches that are written at once: the store works on one while the next is put into words, and neither waits for the
+/// other's disk.
+pub(super) const LANES: usize = 2;
 
 pub(super) struct Task<T> {
-    pub(super) store: T,
+    pub(super) courier: Arc<Courier<T>>,
     pub(super) config: WriterConfig,
     pub(super) rows: mpsc::Receiver<Queued>,
     pub(super) stop: watch::Receiver<Option<Instant>>,
@@ -39,14 +45,13 @@ enum Next {
     End,
 }
 
-/// Why a batch was not written.
-pub(super) enum Trouble {
-    /// The store is away, or too slow.
-    Away,
-    /// The store will never take one of the rows.
-    Refused,
-    /// The grace period has passed.
-    Late,
+/// Batches that are being written.
+type Lanes = FuturesUnordered<Pin<Box<dyn Future<Output = Delivered> + Send>>>;
+
+/// A batch, and those of its rows that the store refuses, or why it was not written.
+struct Delivered {
+    batch: Batch,
+    outcome: Result<Vec<TraceRow>, Trouble>,
 }
 
 // === impl Task ===
@@ -66,7 +71,7 @@ impl<T: TraceStore> Task<T> {
             replay_wait: config.backoff,
             held: Batch::default(),
             away: false,
-            store,
+            courier: Arc::new(Courier::new(store, &config, stop.clone(), Arc::clone(&shared))),
             config,
             rows,
             stop,
@@ -75,16 +80,20 @@ impl<T: TraceStore> Task<T> {
     }
 
     pub(super) async fn run(mut self) {
-        let mut batch = Batch::default();
+        let (mut batch, mut lanes) = (Batch::default(), Lanes::new());
         self.measure();
         loop {
-            match self.next(&mut batch).await {
-                Next::Write => self.deliver(std::mem::take(&mut batch)).await,
-                Next::Replay => self.replay().await,
+            match self.next(&mut batch, &mut lanes).await {
+                Next::Write => self.deliver(std::mem::take(&mut batch), &mut lanes).await,
+                Next::Replay => {
+                    self.finish(&mut lanes).await;
+                    self.replay().await;
+                }
                 Next::End => break,
             }
             self.measure();
         }
+        self.finish(&mut lanes).await;
         // In the usual case nothing is left: the queue has ended. When grace has passed, asks may still hold places.
         self.shared.close();
         self.rows.close();
@@ -98,15 +107,17 @@ impl<T: TraceStore> Task<T> {
     }
 
     /// Waits for something to do; rows are in `batch` then.
-    async fn next(&mut self, batch: &mut Batch) -> Next {
+    async fn next(&mut self, batch: &mut Batch, lanes: &mut Lanes) -> Next {
         loop {
             let deadline = *self.stop.borrow_and_update();
             if deadline.is_some() {
                 self.rows.close();
             }
             // Not biased: neither may a long replay keep the queue full, nor a busy queue keep rows on disk.
+            let free = self.held.is_empty() && lanes.len() < LANES;
             tokio::select! {
-                received = self.rows.recv(), if self.held.is_empty() => {
+                Some(delivered) = lanes.next() => self.settle(delivered).await,
+                received = self.rows.recv(), if free => {
                     let Some(row) = received else { return Next::End };
                     batch.push(row);
                     break;
@@ -122,10 +133,14 @@ impl<T: TraceStore> Task<T> {
         // Not by receiving: a receiver that waits is woken by every row, and each ask would pay for that.
         if self.rows.len() + 1 < self.config.batch {
             let deadline = *self.stop.borrow();
-            tokio::select! {
-                () = sleep(self.config.linger) => {}
-                () = stop_changed(&mut self.stop) => {}
-                () = at(deadline) => {}
+            let mut linger = std::pin::pin!(sleep(self.config.linger));
+            loop {
+                tokio::select! {
+                    Some(delivered) = lanes.next() => self.settle(delivered).await,
+                    () = &mut linger => break,
+                    () = stop_changed(&mut self.stop) => break,
+                    () = at(deadline) => break,
+                }
             }
         }
         while batch.len() < self.config.batch
@@ -137,8 +152,8 @@ impl<T: TraceStore> Task<T> {
         Next::Write
     }
 
-    /// Writes a batch, or leaves it to the journal when the store does not take it.
-    async fn deliver(&mut self, mut batch: Batch) {
+    /// Begins to write a batch, or leaves it to the journal when the store takes nothing.
+    async fn deliver(&mut self, mut batch: Batch, lanes: &mut Lanes) {
         if let Some(journal) = &self.config.journal {
             // these are read from the journal
             let left = batch.take_filed(&self.shared, |file| journal.is_left(file));
@@ -150,16 +165,25 @@ impl<T: TraceStore> Task<T> {
         if self.away {
             return self.keep(batch).await;
         }
-        let mut wait = self.config.backoff;
-        for attempt in 1.. {
-            match self.write_all(batch.rows()).await {
-                Ok(refused) => return self.done(batch, refused).await,
-                Err(Trouble::Away) if attempt < self.config.attempts => self.pause(wait).await,
-                Err(_) => break,
-            }
-            wait = (wait * 2).min(MAX_BACKOFF);
+        let courier = Arc::clone(&self.courier);
+        lanes.push(Box::pin(async move {
+            let outcome = courier.deliver(batch.rows()).await;
+            Delivered { batch, outcome }
+        }));
+    }
+
+    /// Waits for the batches that are being written.
+    async fn finish(&mut self, lanes: &mut Lanes) {
+        while let Some(delivered) = lanes.next().await {
+            self.settle(delivered).await;
         }
-        self.keep(batch).await;
+    }
+
+    async fn settle(&mut self, Delivered { batch, outcome }: Delivered) {
+        match outcome {
+            Ok(refused) => self.done(batch, refused).await,
+            Err(_) => self.keep(batch).await,
+        }
     }
 
     /// Everything of the batch is in the store, or will never be.
@@ -169,64 +193,6 @@ impl<T: TraceStore> Task<T> {
             journal.settle(batch.files());
         }
         drop(batch.take(&self.shared));
-    }
-
-    /// One write, bounded in time.
-    async fn write(&self, rows: &[TraceRow]) -> Result<(), Trouble> {
-        let deadline = *self.stop.borrow();
-        let began = Instant::now();
-        let written = tokio::select! {
-            biased;
-            written = timeout(self.config.write_timeout, self.store.write(rows)) => written,
-            () = at(deadline) => return Err(Trouble::Late),
-        };
-        ::metrics::histogram!("rag_trace_write_duration_seconds").record(began.elapsed());
-        match written {
-            Ok(Ok(())) => {
-                self.shared.written(rows.len());
-                Ok(())
-            }
-            Ok(Err(error)) if is_refusal(&error) => Err(Trouble::Refused),
-            Ok(Err(error)) => {
-                tracing::warn!(rows = rows.len(), %error, "trace rows were not written");
-                Err(Trouble::Away)
-            }
-            Err(_) => {
-                tracing::warn!(rows = rows.len(), "writing trace rows took too long");
-                Err(Trouble::Away)
-            }
-        }
-    }
-
-    /// Writes all rows but those that the store refuses, which are returned. A part that is refused is halved until the
-    /// row is found.
-    pub(super) async fn write_all(&self, rows: &[TraceRow]) -> Result<Vec<TraceRow>, Trouble> {
-        let (mut parts, mut refused) = (vec![rows], Vec::new());
-        while let Some(part) = parts.pop() {
-            if part.is_empty() {
-                continue;
-            }
-            match self.write(part).await {
-                Ok(()) => {}
-                Err(Trouble::Refused) if part.len() == 1 => refused.extend_from_slice(part),
-                Err(Trouble::Refused) => {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    parts.extend([second, first]);
-                }
-                Err(trouble) => return Err(trouble),
-            }
-        }
-        Ok(refused)
-    }
-
-    /// Waits before another attempt, not beyond the grace period.
-    async fn pause(&mut self, wait: Duration) {
-        let deadline = *self.stop.borrow_and_update();
-        tokio::select! {
-            () = sleep(wait) => {}
-            () = stop_changed(&mut self.stop) => {}
-            () = at(deadline) => {}
-        }
     }
 
     pub(super) fn lose(&self, rows: usize) {
@@ -244,20 +210,15 @@ impl<T: TraceStore> Task<T> {
     }
 }
 
-/// True when a row of the batch can never be written.
-fn is_refusal(error: &BoxError) -> bool {
-    error.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::InvalidInput)
-}
-
 /// Resolves when the writer is told to stop; never when nobody can tell it any more.
-async fn stop_changed(stop: &mut watch::Receiver<Option<Instant>>) {
+pub(super) async fn stop_changed(stop: &mut watch::Receiver<Option<Instant>>) {
     if stop.changed().await.is_err() {
         std::future::pending().await
     }
 }
 
 /// Resolves at the deadline; never when there is none.
-async fn at(deadline: Option<Instant>) {
+pub(super) async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
