@@ -22,7 +22,7 @@ use crate::trace::{TraceRow, TraceStore};
 
 /// Keeps trace rows in Postgres.
 ///
-/// A batch is one transaction, all or nothing: an `INSERT … SELECT FROM UNNEST`, and what its new rows add to the
+/// A batch is one transaction, all or nothing: an `INSERT` from an array for each column, and what its new rows add to the
 /// [rollups](super::PgRollups). A row that is there already is left as it is, so that
 /// a batch may be written again after an error whose outcome is unknown. Days without a partition get one first. A
 /// batch with a row that Postgres can never accept is refused as [`InvalidInput`](ErrorKind::InvalidInput).

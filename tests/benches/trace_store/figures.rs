@@ -1,12 +1,14 @@
 //! Small rows over a year in, what an overview costs over a tenth of them and over all out.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rag_tower::postgres::PgTraceStore;
 use rag_tower::trace::TraceRow;
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
 
 use super::rows::{Rows, TENANTS, tenant};
 use super::{Bench, p95_ms, round};
@@ -72,8 +74,8 @@ async fn fill(bench: &Bench, until: OffsetDateTime, seed: u64, rows: usize) {
     let began = Instant::now();
     bench
         .folding(async {
-            let (batches, next) = tokio::sync::mpsc::channel::<Vec<TraceRow>>(2);
-            let next = std::sync::Arc::new(tokio::sync::Mutex::new(next));
+            let (batches, next) = mpsc::channel::<Vec<TraceRow>>(2);
+            let next = Arc::new(Mutex::new(next));
             let maker = tokio::task::spawn_blocking(move || {
                 let mut source = Rows::new(seed);
                 for first in (0..rows).step_by(BATCH) {
@@ -86,19 +88,18 @@ async fn fill(bench: &Bench, until: OffsetDateTime, seed: u64, rows: usize) {
                     }
                 }
             });
-            let write = |store: PgTraceStore| {
-                let next = std::sync::Arc::clone(&next);
-                tokio::spawn(async move {
+            let mut writers = JoinSet::new();
+            for _ in 0..2 {
+                let (store, next) = (bench.store.clone(), Arc::clone(&next));
+                writers.spawn(async move {
                     loop {
                         let Some(batch) = next.lock().await.recv().await else { return };
                         store.insert(&batch).await.expect("a batch");
                     }
-                })
-            };
-            let (one, two) = (write(bench.store.clone()), write(bench.store.clone()));
+                });
+            }
             maker.await.expect("the rows are made");
-            one.await.expect("a writer");
-            two.await.expect("a writer");
+            writers.join_all().await;
         })
         .await;
     eprintln!("\rfilled {rows} rows, {:.0} rows/s       ", rows as f64 / began.elapsed().as_secs_f64());
