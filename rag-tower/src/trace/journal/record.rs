@@ -124,17 +124,20 @@ fn walk(file: &mut File, from: u64, limit: usize, mut visit: impl FnMut(u64, &[u
         let filled = fill(file, &mut bytes)?;
         let whole = filled < bytes.len();
         let mut part = Part::default();
-        let mut at = 0;
+        let (mut at, mut lost) = (0, false);
         while at < filled && part.records < limit as u64 {
             match found(&bytes[at..filled]) {
                 Found::Record { number, row } => {
                     visit(number, row);
                     part.records += 1;
                     at += HEADER + row.len();
+                    lost = false;
                 }
                 Found::Cut if !whole => break,
                 Found::Cut | Found::Nothing => {
-                    part.torn += 1;
+                    // what looks like a mark in the middle of it is no second place
+                    part.torn += usize::from(!lost);
+                    lost = true;
                     at += next_mark(&bytes[at..filled]);
                 }
             }
