@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p rag-tower-tests --bench server`
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,19 +34,24 @@ async fn main() {
     let idle = resident_mb(server.pid());
     let proxy = Proxy::start(&base).await;
 
-    // Each question is another, or the server's cache would answer for the model.
-    let body = |n: u64| Bytes::from(json!({ "question": format!("{QUESTION} ({n})") }).to_string());
+    // Each question of the whole run is another, or the server's cache would answer for the model.
+    let asked = Arc::new(AtomicU64::new(0));
+    let body = move || {
+        let n = asked.fetch_add(1, Ordering::Relaxed);
+        Bytes::from(json!({ "question": format!("{QUESTION} ({n})") }).to_string())
+    };
     let request = |addr: std::net::SocketAddr| {
-        move |n| {
+        let body = body.clone();
+        move |_| {
             Request::post("/query")
                 .header("host", addr.to_string())
                 .header("content-type", "application/json")
                 .header("authorization", format!("Bearer {DEMO_KEY}"))
-                .body(body(n))
+                .body(body())
                 .expect("request")
         }
     };
-    let check = server.tenant().post_bytes("/query", body(u64::MAX)).await;
+    let check = server.tenant().post_bytes("/query", body()).await;
     assert_eq!(check.status, StatusCode::OK, "{}", check.text());
     assert_eq!(check.json()["llm_model"], "stub", "the model is used: {}", check.text());
 
@@ -57,18 +64,22 @@ async fn main() {
         bare_one.push(load::run(proxy.addr, 1, ROUND, request(proxy.addr)).await);
         full_one.push(load::run(server.addr, 1, ROUND, request(server.addr)).await);
         bare.push(load::run(proxy.addr, CONNECTIONS, ROUND, request(proxy.addr)).await);
-        let before = processor_us(server.pid());
+        let (before, machine_before) = (processor_us(server.pid()), machine_ticks());
         full.push(load::run(server.addr, CONNECTIONS, ROUND, request(server.addr)).await);
-        let after = processor_us(server.pid());
+        let (after, machine_after) = (processor_us(server.pid()), machine_ticks());
         (own, postgres) = (own + after.0 - before.0, postgres + after.1 - before.1);
+        let idle = share(machine_before, machine_after);
         asks += full[round - 1].sent;
         let rps = |reports: &[Report]| reports.last().map_or(f64::NAN, |report| report.rps);
         eprintln!(
-            "  one connection {:.0} and {:.0} a second, {CONNECTIONS} connections {:.0} and {:.0}",
+            "  one connection {:.0} and {:.0} a second, {CONNECTIONS} connections {:.0} and {:.0} \
+             (meanwhile the processors rested {:.0} % and belonged to others {:.0} %)",
             rps(&bare_one),
             rps(&full_one),
             rps(&bare),
-            rps(&full)
+            rps(&full),
+            idle.0 * 100.0,
+            idle.1 * 100.0,
         );
     }
     let busy = resident_mb(server.pid());
@@ -131,6 +142,25 @@ fn processor_us(pid: u32) -> (f64, f64) {
         }
     }
     (stat(pid).map_or(f64::NAN, |(_, time)| time), below)
+}
+
+/// What the machine's processors have done so far, in ticks: in all, nothing, and what another machine took of them.
+fn machine_ticks() -> [f64; 3] {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let ticks: Vec<f64> = stat
+        .lines()
+        .next()
+        .map(|line| line.split_whitespace().skip(1).filter_map(|n| n.parse().ok()).collect())
+        .unwrap_or_default();
+    let of = |at: usize| ticks.get(at).copied().unwrap_or_default();
+    // user, nice, system, idle, waiting for a disk, interrupts, soft interrupts, stolen
+    [ticks.iter().take(8).sum(), of(3) + of(4), of(7)]
+}
+
+/// The share of the time between that was nothing, and that was stolen.
+fn share(before: [f64; 3], after: [f64; 3]) -> (f64, f64) {
+    let all = after[0] - before[0];
+    ((after[1] - before[1]) / all, (after[2] - before[2]) / all)
 }
 
 /// The resident memory of a process in MB, without its children.
