@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::counts::{Corpus, Counts, TERMS, Vocabulary};
 use super::database::{Database, Role};
 use super::error::DatabaseError;
+use super::known_texts::{KnownTexts, State};
 use super::shared_read::SharedReads;
 use super::sql;
 use super::tenant_tx::TenantTx;
@@ -23,17 +24,19 @@ use crate::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, TermStats};
 use crate::tenant::{BranchId, TenantId, TenantScope};
 
 /// Keeps documents in Postgres. Clones share what they know of the counts of words, which are read again after a change
-/// through any of them, and a second after one by another process.
+/// through any of them, and a second after one by another process; and up to 64 MiB of text, which counts only as long as
+/// Postgres says that nothing has changed.
 #[derive(Clone)]
 pub struct PgDocuments {
     database: Database,
     counts: Arc<Counts>,
     /// Text for asks of one tenant at the same time is read together.
     texts: Arc<TextReads>,
+    known: Arc<KnownTexts>,
 }
 
 /// Passages by chunk, of one tenant.
-type Texts = HashMap<ChunkId, Passage>;
+pub(super) type Texts = HashMap<ChunkId, Passage>;
 type TextReads = SharedReads<TenantId, Arc<[Uuid]>, Result<Arc<Texts>, DatabaseError>>;
 
 /// What the vector index does not have yet.
@@ -55,6 +58,7 @@ impl PgDocuments {
             database: database.clone(),
             counts: Arc::new(Counts::new()),
             texts: Arc::new(SharedReads::new()),
+            known: Arc::new(KnownTexts::new()),
         }
     }
 
@@ -221,14 +225,36 @@ impl PgDocuments {
         self.texts.read(scope.tenant(), chunks, read).await
     }
 
+    /// What is known counts in the state in which the corpus still is; Postgres sends the rest.
     async fn read_texts(&self, scope: &TenantScope, chunks: Vec<Uuid>) -> Result<Texts, DatabaseError> {
+        let (known_in, known) = self.known.get(scope.tenant(), &chunks).unzip();
+        let known: Texts = known.unwrap_or_default();
+        let missing: Vec<Uuid> =
+            chunks.iter().copied().filter(|chunk| !known.contains_key(&ChunkId::new(*chunk))).collect();
         let mut tx = TenantTx::begin(&self.database, scope).await?;
         let rows = sqlx::query(sql::PASSAGES)
             .bind(scope.tenant().as_uuid())
             .bind(chunks)
+            .bind(missing)
+            .bind(known_in.map(|(version, _)| version))
+            .bind(known_in.map(|(_, since)| since))
             .fetch_all(tx.connection())
             .await?;
-        rows.iter().map(|row| Ok(passage(row).map(|passage| (passage.chunk, passage))?)).collect()
+        // a tenant without a corpus has no chunks
+        let Some(first) = rows.first() else { return Ok(Texts::new()) };
+        let state: State = (first.try_get(0)?, first.try_get(1)?);
+        let mut texts = if known_in == Some(state) { known } else { Texts::new() };
+        let mut read = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if row.try_get::<Option<Uuid>, _>(2)?.is_some() {
+                read.push(passage(row)?);
+            }
+        }
+        if !read.is_empty() {
+            self.known.put(scope.tenant(), state, read.iter());
+        }
+        texts.extend(read.into_iter().map(|passage| (passage.chunk, passage)));
+        Ok(texts)
     }
 
     /// The tenant's counts: as they are known, or read.
@@ -403,16 +429,16 @@ fn chunk(row: &PgRow) -> Result<Chunk, DatabaseError> {
 
 fn passage(row: &PgRow) -> Result<Passage, sqlx::Error> {
     Ok(Passage {
-        chunk: ChunkId::new(row.try_get(0)?),
-        document: DocumentId::new(row.try_get(1)?),
+        chunk: ChunkId::new(row.try_get(2)?),
+        document: DocumentId::new(row.try_get(3)?),
         origin: Origin::Tenant {
-            branch: row.try_get::<Option<Uuid>, _>(2)?.map(BranchId::new),
-            tenant: TenantId::new(row.try_get(3)?),
+            branch: row.try_get::<Option<Uuid>, _>(4)?.map(BranchId::new),
+            tenant: TenantId::new(row.try_get(5)?),
         },
-        seq: row.try_get::<i32, _>(4)?.unsigned_abs(),
-        title: row.try_get::<String, _>(5)?.into(),
-        file_name: row.try_get::<String, _>(6)?.into(),
-        text: row.try_get::<String, _>(7)?.into(),
+        seq: row.try_get::<i32, _>(6)?.unsigned_abs(),
+        title: row.try_get::<String, _>(7)?.into(),
+        file_name: row.try_get::<String, _>(8)?.into(),
+        text: row.try_get::<String, _>(9)?.into(),
         score: 0.0,
         found: BTreeMap::new(),
     })

@@ -42,6 +42,7 @@ mod documents;
 mod error;
 mod feedback;
 mod handoffs;
+mod known_texts;
 mod memory_store;
 mod partitions;
 mod resolver;

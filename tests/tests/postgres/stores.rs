@@ -280,6 +280,43 @@ async fn text_that_is_read_together_is_one_tenants_own() {
 }
 
 #[tokio::test]
+async fn kept_text_counts_only_while_the_corpus_is_as_it_was() {
+    let database = TestDatabase::migrated().await;
+    let (store, elsewhere) =
+        (PgDocuments::new(&database.database().await), PgDocuments::new(&database.database().await));
+    let (fees, rules) = (document("fees"), document("rules"));
+    let [pieces, others] = [&fees, &rules].map(|document| chunks(document, &[&[(1, 1)]]));
+    let (a, source) = (scope("a"), Arc::from("dense"));
+    store.put(&a, &fees, &pieces).await.unwrap();
+    let texts = async || {
+        let hits = vec![hit(pieces[0].id, fees.id, "a"), hit(others[0].id, rules.id, "a")];
+        let passages = store.passages(&a, &source, hits).await.unwrap();
+        passages.iter().map(|passage| passage.text.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(texts().await, ["text 0"]);
+    // behind the back of the corpus' version, which nobody but this test does
+    database.run_as_admin("UPDATE rag_tower.chunks SET text = 'tampered'").await;
+    assert_eq!(texts().await, ["text 0"], "it is not sent again");
+
+    // another process changes one document and adds another
+    let mut changed = pieces.clone();
+    changed[0].text = "changed".into();
+    elsewhere.put(&a, &fees, &changed).await.unwrap();
+    assert_eq!(texts().await, ["changed"]);
+    elsewhere.put(&a, &rules, &others).await.unwrap();
+    assert_eq!(texts().await, ["changed", "text 0"]);
+    elsewhere.delete(&a, fees.id).await.unwrap();
+    assert_eq!(texts().await, ["text 0"]);
+    // a corpus that begins anew may come to the same version
+    database
+        .run_as_admin(
+            "UPDATE rag_tower.chunks SET text = 'anew'; UPDATE rag_tower.corpora SET updated_at = now()",
+        )
+        .await;
+    assert_eq!(texts().await, ["anew"]);
+}
+
+#[tokio::test]
 async fn a_look_up_that_many_share_sees_every_revocation_before_it() {
     let database = TestDatabase::migrated().await;
     let a = id_of("a");

@@ -2,6 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use tokio::time::Instant;
+
+use super::writer::LINGER;
 use crate::ask::SessionId;
 use crate::memory::NewTurn;
 use crate::tenant::TenantId;
@@ -20,6 +23,8 @@ pub(super) struct Waiting {
     sessions: HashMap<(TenantId, SessionId), usize>,
     turns: usize,
     bytes: usize,
+    /// True while a question waits for a turn.
+    wanted: bool,
     closed: bool,
 }
 
@@ -49,6 +54,23 @@ impl Waiting {
         }
         lane.turns.push_back(new);
         true
+    }
+
+    /// When turns that nobody writes yet are to be written, if there are any: at once where somebody waits for one, or the
+    /// writer ends, or there are many; else a moment after the first was seen, which is what `due` says.
+    pub(super) fn due(&mut self, due: Option<Instant>, many: usize) -> Option<Instant> {
+        if self.ready.is_empty() {
+            return None;
+        }
+        if std::mem::take(&mut self.wanted) || self.closed || self.turns >= many {
+            return Some(Instant::now());
+        }
+        due.or_else(|| Some(Instant::now() + LINGER))
+    }
+
+    /// A question waits for a turn.
+    pub(super) fn want(&mut self) {
+        self.wanted = true;
     }
 
     /// The oldest turns of the tenant whose turn it is; they wait until [`settle`](Self::settle).

@@ -17,6 +17,8 @@ use crate::port::MemoryStore;
 /// Turns of one tenant that are written together at most, and tenants that are written at the same time.
 const BATCH: usize = 128;
 const WRITES: usize = 4;
+/// How long a turn waits for others of its tenant, unless a question waits for it.
+pub(super) const LINGER: Duration = Duration::from_millis(20);
 /// How long one write may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The wait after a first failure, which doubles, and the longest one.
@@ -72,20 +74,26 @@ impl<M: MemoryStore> Task<M> {
 
     pub(super) async fn run(mut self) -> usize {
         let mut writes = FuturesUnordered::new();
+        // when what waits is to be written
+        let mut due = None;
         loop {
             let deadline = *self.stop.borrow_and_update();
             if deadline.is_some() {
                 self.shared.waiting().close();
             }
-            while writes.len() < WRITES {
-                let Some(turns) = self.shared.waiting().take(BATCH) else { break };
-                writes.push(write(Arc::clone(&self.shared), turns));
+            due = self.shared.waiting().due(due, BATCH);
+            while due.is_some_and(|due| due <= Instant::now()) && writes.len() < WRITES {
+                match self.shared.waiting().take(BATCH) {
+                    Some(turns) => writes.push(write(Arc::clone(&self.shared), turns)),
+                    None => due = None,
+                }
             }
             if writes.is_empty() && self.shared.waiting().is_closed() {
                 return 0;
             }
             tokio::select! {
                 Some(()) = writes.next() => {}
+                () = at(due), if writes.len() < WRITES => {}
                 () = self.shared.came.notified() => {}
                 Ok(()) = self.stop.changed() => {}
                 () = at(deadline) => break,
