@@ -2,7 +2,7 @@
 
 import { Problem, json, sentence } from "./api.js";
 import { $, copyButton, fill, h, icon, pageSwitches } from "./dom.js";
-import { when, zone } from "./format.js";
+import { number, visible, when, zone } from "./format.js";
 import * as i18n from "./i18n.js";
 import { handoffsTable } from "./owner-handoffs.js";
 import { firstRequest, logsTable } from "./owner-logs.js";
@@ -108,6 +108,7 @@ function layOut() {
     tabs: h("nav", { class: "tabs", label: "views" }),
     list: h("section", { class: "list", "aria-live": "polite" }),
     count: h("p", { class: "count" }),
+    facets: h("p", { class: "facets", label: "facets" }),
     pages: h("nav", { class: "pages", label: "pages" }),
     updated: h("span", { class: "updated" }),
   };
@@ -117,6 +118,7 @@ function layOut() {
     view.filters,
     view.tiles,
     h("div", { class: "head" }, view.tabs, view.count),
+    view.facets,
     view.list,
     view.pages,
     h("footer", { class: "foot" }, h("span", { i18n: ["times_in", { zone: zone() }] }), h("span", { class: "keys", i18n: "keys_hint" })),
@@ -228,9 +230,10 @@ async function load() {
     fill(view.tiles, tiles(figures));
     items = list.items ?? [];
     if (items.length > 0) drawList(list);
-    else fill(view.list, await whyEmpty(signal));
+    else fill(view.list, list.complete === false ? null : await whyEmpty(signal));
     if (items.length === 0) fill(view.count);
     drawPages(list);
+    drawFacets(signal);
     fill(view.updated, h("span", { i18n: ["updated", { time: when(Date.now() / 1000) }] }));
     if (state.trace) showTrace();
     else drawer.close();
@@ -253,7 +256,31 @@ function drawList(list) {
   fill(view.list, state.view === "logs" ? logsTable(items, open) : handoffsTable(items, tenantName));
   const total = list.total;
   const key = state.view === "logs" ? "rows_total" : "rows_handoffs";
-  fill(view.count, typeof total === "number" ? h("span", { i18n: [key, { n: total }] }) : null);
+  fill(view.count, typeof total === "number" ? h("span", { i18n: [list.total_is_capped ? "rows_capped" : key, { n: total }] }) : null);
+}
+
+/** How many requests have which status and route; a click shows those alone. They come after the rows, and may stay away. */
+async function drawFacets(signal) {
+  let facets = null;
+  if (state.view === "logs") {
+    const { route, status, q } = state;
+    facets = await json("/owner/api/logs/facets", { query: { ...scope(state), route, status, q }, signal }).catch(() => null);
+    if (signal.aborted) return;
+  }
+  const of = (field) =>
+    (facets?.[field] ?? [])
+      .filter(({ value }) => value)
+      .map(({ value, count }) => {
+        const key = `${field}_${value}`;
+        const on = state[field] === value;
+        const pick = () => {
+          filter(field, on ? "" : value);
+          drawFilters();
+        };
+        const name = i18n.has(key) ? h("span", { i18n: key }) : h("bdi", {}, visible(value));
+        return h("button", { type: "button", class: "quiet facet", "aria-pressed": String(on), on: { click: pick } }, name, " ", number(count), facets.exact ? null : "+");
+      });
+  fill(view.facets, of("status"), of("route"));
 }
 
 const tenantName = (id) => tenants.find((one) => one.id === id)?.name ?? id;
@@ -294,7 +321,9 @@ function drawPages(list) {
   };
   const button = (label, act) => h("button", { type: "button", class: "button", i18n: label, disabled: !act, on: act ? { click: act } : {} });
   const needed = at || list.next;
-  fill(view.pages, needed ? [button(trail.length > 0 ? "newer" : "first_page", at ? back : null), button("older", list.next ? on : null)] : null);
+  const stopped = list.complete === false;
+  const note = stopped && h("p", { class: "stopped", role: "status", i18n: ["searched_until", { time: when(list.searched_until) }] });
+  fill(view.pages, needed ? [button(trail.length > 0 ? "newer" : "first_page", at ? back : null), button(stopped ? "search_older" : "older", list.next ? on : null), note] : null);
 }
 
 function top() {

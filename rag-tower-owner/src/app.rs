@@ -109,6 +109,7 @@ fn endpoint(app: &Arc<App>, route: Route) -> MethodRouter<Arc<App>> {
         Endpoint::Logout => on_service(method, LogoutService::new(app.owner_auth.clone())),
         Endpoint::Metrics => on(method, api::owner::metrics),
         Endpoint::Logs => on(method, api::owner::logs),
+        Endpoint::LogFacets => on(method, api::owner::log_facets),
         Endpoint::Log => on(method, api::owner::log),
         Endpoint::Handoffs => on(method, api::owner::handoffs),
         Endpoint::Tenants => on(method, api::owner::tenants),

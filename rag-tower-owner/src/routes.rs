@@ -77,6 +77,7 @@ pub(crate) enum Endpoint {
     Logout,
     Metrics,
     Logs,
+    LogFacets,
     Log,
     Handoffs,
     Tenants,
@@ -89,7 +90,7 @@ use Isolation::{DemoTenants, NoTenantData, OneTenant, Scope};
 use Method::{Get, Post};
 
 /// Every route of the server.
-pub const ROUTES: [Route; 19] = [
+pub const ROUTES: [Route; 20] = [
     route(Get, "/", Public, NoTenantData, Endpoint::ChatPage),
     route(Get, "/owner", Public, NoTenantData, Endpoint::OwnerPage),
     route(Get, "/static/{*file}", Public, NoTenantData, Endpoint::Static),
@@ -104,6 +105,7 @@ pub const ROUTES: [Route; 19] = [
     route(Post, "/owner/auth/logout", Public, NoTenantData, Endpoint::Logout),
     route(Get, "/owner/api/metrics", Auth::Owner, Isolation::Owner, Endpoint::Metrics),
     route(Get, "/owner/api/logs", Auth::Owner, Isolation::Owner, Endpoint::Logs),
+    route(Get, "/owner/api/logs/facets", Auth::Owner, Isolation::Owner, Endpoint::LogFacets),
     route(Get, "/owner/api/logs/{trace_id}", Auth::Owner, Isolation::Owner, Endpoint::Log),
     route(Get, "/owner/api/handoffs", Auth::Owner, Isolation::Owner, Endpoint::Handoffs),
     route(Get, "/owner/api/tenants", Auth::Owner, Isolation::Owner, Endpoint::Tenants),

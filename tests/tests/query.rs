@@ -248,4 +248,22 @@ async fn the_owner_lists_filters_and_pages() {
     assert_eq!(nonsense.status, 400, "{}", nonsense.text());
     let empty = owner.get("/owner/api/logs?since=1999-01-01&until=1999-12-31").await.json();
     assert_eq!(empty["items"], json!([]));
+    // without marks, and with what is not there
+    let found = owner.get("/owner/api/logs?q=HOC%20bong").await.json();
+    assert_eq!((&found["complete"], &found["total_is_capped"]), (&json!(true), &json!(false)), "{found}");
+    assert!(!found["items"].as_array().unwrap().is_empty(), "{found}");
+    let facets = owner.get("/owner/api/logs/facets?status=SUCCESS").await.json();
+    assert_eq!(facets["exact"], json!(true), "{facets}");
+    assert!(
+        facets["total"].as_u64().unwrap() >= 1 && !facets["route"].as_array().unwrap().is_empty(),
+        "{facets}"
+    );
+    let facets = owner.get("/owner/api/logs/facets?q=hoc%20bong").await.json();
+    assert!(facets["total"].as_u64().unwrap() >= 1, "{facets}");
+    for nonsense in ["q=%CC%81", "route=%00", "status=FINE", "q=a&offset=10001", "cursor=1"] {
+        let refused = owner.get(&format!("/owner/api/logs?{nonsense}")).await;
+        assert_eq!(refused.status, 400, "{nonsense}: {}", refused.text());
+    }
+    let long = owner.get(&format!("/owner/api/logs?q={}", "x".repeat(201))).await;
+    assert_eq!(long.status, 400, "{}", long.text());
 }

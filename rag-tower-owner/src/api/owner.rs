@@ -7,7 +7,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use http::StatusCode;
 use rag_tower::http::Problem;
-use rag_tower::postgres::DatabaseError;
+use rag_tower::postgres::{DatabaseError, SearchText};
 use rag_tower::tenant::TenantId;
 use rag_tower::trace::Status;
 use rag_tower::{AskId, Stage};
@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::auth::OwnerScope;
 use crate::http::invalid;
 use crate::owner_store::{
-    Cursor, Figures, HandoffFilter, HandoffLine, List, LogFilter, LogLine, Page, TraceDetail,
+    Cursor, Figures, HandoffFilter, HandoffLine, List, LogFacets, LogFilter, LogPage, Page, TraceDetail,
 };
 use crate::zone::Zone;
 
@@ -27,6 +27,8 @@ use crate::zone::Zone;
 const HANDOFFS: [&str; 3] = ["new", "contacted", "closed"];
 /// The longest text to search for, in characters.
 const MAX_TEXT: usize = 200;
+/// The most matches of a text that a page may leave out.
+const MAX_PASSED: u64 = 10_000;
 
 /// Every parameter that a list takes; an empty one is none.
 #[derive(Debug, Default, Deserialize)]
@@ -37,6 +39,8 @@ pub(crate) struct Params {
     until: Option<String>,
     route: Option<String>,
     status: Option<String>,
+    channel: Option<String>,
+    model: Option<String>,
     q: Option<String>,
     limit: Option<String>,
     offset: Option<String>,
@@ -62,23 +66,25 @@ pub(crate) async fn logs(
     State(app): State<Arc<App>>,
     owner: OwnerScope,
     asked: Asked,
-) -> Result<Json<List<LogLine>>, Problem> {
+) -> Result<Json<LogPage>, Problem> {
     let asked = params(asked)?;
-    let (since, until) = asked.range(&app.zone)?;
-    let status = one_of("status", asked.status.as_deref(), &Status::ALL.map(Status::as_str))?;
-    let text = given(asked.q.as_deref());
-    if text.is_some_and(|text| text.chars().count() > MAX_TEXT) {
-        return Err(invalid(format!("`q` is too long: at most {MAX_TEXT} characters")));
+    let (filter, page) = (asked.logs(&app.zone)?, asked.page()?);
+    if filter.text.is_some() && page.offset > MAX_PASSED {
+        return Err(invalid(format!(
+            "`offset` cannot be used: with `q`, at most {MAX_PASSED}; continue with `cursor` instead"
+        )));
     }
-    let filter = LogFilter {
-        tenant: asked.tenant()?,
-        since,
-        until,
-        route: given(asked.route.as_deref()).map(str::to_owned),
-        status,
-        text: text.map(str::to_owned),
-    };
-    Ok(Json(app.owner.logs(&owner, &filter, &asked.page()?).await.map_err(problem)?))
+    Ok(Json(app.owner.logs(&owner, &filter, &page).await.map_err(problem)?))
+}
+
+/// How many asks there are of which kind.
+pub(crate) async fn log_facets(
+    State(app): State<Arc<App>>,
+    owner: OwnerScope,
+    asked: Asked,
+) -> Result<Json<LogFacets>, Problem> {
+    let filter = params(asked)?.logs(&app.zone)?;
+    Ok(Json(app.owner.log_facets(&owner, &filter).await.map_err(problem)?))
 }
 
 /// One ask in full.
@@ -130,6 +136,25 @@ impl Params {
         Ok((moment(End::Since, since, zone)?, moment(End::Until, until, zone)?))
     }
 
+    fn logs(&self, zone: &Zone) -> Result<LogFilter, Problem> {
+        let (since, until) = self.range(zone)?;
+        let text = given(self.q.as_deref());
+        if text.is_some_and(|text| text.chars().count() > MAX_TEXT) {
+            return Err(invalid(format!("`q` is too long: at most {MAX_TEXT} characters")));
+        }
+        let nothing = || invalid("`q` cannot be used: there is nothing in it to look for".to_owned());
+        Ok(LogFilter {
+            tenant: self.tenant()?,
+            since,
+            until,
+            route: name("route", self.route.as_deref())?,
+            status: one_of("status", self.status.as_deref(), &Status::ALL.map(Status::as_str))?,
+            channel: name("channel", self.channel.as_deref())?,
+            model: name("model", self.model.as_deref())?,
+            text: text.map(|text| SearchText::new(text).ok_or_else(nothing)).transpose()?,
+        })
+    }
+
     fn page(&self) -> Result<Page, Problem> {
         let page = Page::first(limit(self.limit.as_deref())?).skipping(offset(self.offset.as_deref())?);
         let Some(cursor) = given(self.cursor.as_deref()) else { return Ok(page) };
@@ -142,7 +167,7 @@ impl Params {
 fn params(asked: Asked) -> Result<Params, Problem> {
     asked.map(|Query(params)| params).map_err(|_| {
         invalid(
-            "the query cannot be used: expected tenant_id, since, until, route, status, q, limit, offset and cursor, each at most once"
+            "the query cannot be used: expected tenant_id, since, until, route, status, channel, model, q, limit, offset and cursor, each at most once"
                 .to_owned(),
         )
     })
@@ -160,6 +185,22 @@ fn one_of(name: &str, text: Option<&str>, known: &[&str]) -> Result<Option<Strin
     Err(invalid(format!("`{name}` cannot be used: expected one of {}", known.join(", "))))
 }
 
+/// A name that a row may have.
+fn name(what: &str, text: Option<&str>) -> Result<Option<String>, Problem> {
+    let text = given(text);
+    if text.is_some_and(|text| text.contains('\0')) {
+        return Err(invalid(format!("`{what}` cannot be used: it holds a NUL character, which no name has")));
+    }
+    Ok(text.map(str::to_owned))
+}
+
 fn problem(error: DatabaseError) -> Problem {
+    if let DatabaseError::TooLong(_) = error {
+        return Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "too_costly",
+            "this takes longer than it may: choose a shorter time, a tenant, a route or a status, or look for more letters",
+        );
+    }
     Problem::from(error.at(Stage::Http))
 }

@@ -15,7 +15,7 @@ use rag_tower::postgres::{Database, PgRollups};
 
 pub use self::figures::Figures;
 pub use self::handoffs::{HandoffFilter, HandoffLine};
-pub use self::logs::{LogFilter, LogLine, TraceDetail};
+pub use self::logs::{FacetCount, LogFacets, LogFilter, LogLine, LogPage, TraceDetail};
 pub use self::page::{Cursor, List, Page};
 pub use self::sessions::PgOwnerSessions;
 pub use self::tenants::TenantLine;

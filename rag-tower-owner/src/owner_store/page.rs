@@ -139,16 +139,21 @@ impl Page {
     }
 
     /// One more than the page holds, to know whether another follows.
-    fn fetch(&self) -> i64 {
+    pub(super) fn fetch(&self) -> i64 {
         i64::from(self.limit) + 1
     }
 
-    fn skip(&self) -> i64 {
+    pub(super) fn skip(&self) -> i64 {
         i64::try_from(self.offset).unwrap_or(i64::MAX)
     }
 
     /// A page of what was fetched.
-    fn list<T>(&self, mut items: Vec<T>, total: Option<i64>, at: impl Fn(&T) -> Cursor) -> List<T> {
+    pub(super) fn list<T>(
+        &self,
+        mut items: Vec<T>,
+        total: Option<i64>,
+        at: impl Fn(&T) -> Cursor,
+    ) -> List<T> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let more = items.len() > limit;
         items.truncate(limit);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rag_tower::answer::Usage;
 use rag_tower::postgres::{
-    APP_LOGIN, DatabaseOptions, NewHandoff, PgFeedback, PgHandoffs, PgTraceStore, Rating, bootstrap,
+    APP_LOGIN, DatabaseOptions, NewHandoff, PgFeedback, PgHandoffs, PgTraceStore, Rating, SearchText,
+    bootstrap,
 };
 use rag_tower::tenant::TenantId;
 use rag_tower::trace::{Outcome, TraceRow};
@@ -19,15 +20,15 @@ use crate::auth::{OwnerScope, OwnerSessions};
 use crate::cluster::{Cluster, ClusterOptions};
 
 /// A migrated database with two tenants, and what keeps it alive.
-struct Fixture {
+pub(super) struct Fixture {
     cluster: Cluster,
     _folder: TempDir,
-    database: Database,
-    admin: PgConnection,
+    pub(super) database: Database,
+    pub(super) admin: PgConnection,
 }
 
 impl Fixture {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let open = std::fs::Permissions::from_mode(0o711);
         let folder = tempfile::Builder::new().permissions(open).tempdir().unwrap();
         let cluster = Cluster::start(&ClusterOptions::new(folder.path()).throwaway()).await.unwrap();
@@ -47,7 +48,7 @@ impl Fixture {
         fixture
     }
 
-    async fn run(&mut self, sql: String) {
+    pub(super) async fn run(&mut self, sql: String) {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.admin).await.unwrap();
     }
 
@@ -68,7 +69,7 @@ impl Fixture {
         id
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         drop(self.admin);
         self.database.close().await;
         self.cluster.stop().await.unwrap();
@@ -121,8 +122,12 @@ async fn the_owner_reads_asks_figures_tickets_and_tenants() {
     assert_eq!(count(LogFilter::default()).await, 21);
     assert_eq!(count(LogFilter { status: Some("ERROR".into()), ..LogFilter::default() }).await, 1);
     assert_eq!(count(LogFilter { route: Some("comparison".into()), ..LogFilter::default() }).await, 0);
-    assert_eq!(count(LogFilter { text: Some("HỌC PHÍ 100%".into()), ..LogFilter::default() }).await, 20);
-    assert_eq!(count(LogFilter { text: Some("%".into()), ..LogFilter::default() }).await, 20, "no wildcard");
+    assert_eq!(count(LogFilter { text: SearchText::new("HỌC PHÍ 100%"), ..LogFilter::default() }).await, 20);
+    assert_eq!(
+        count(LogFilter { text: SearchText::new("%"), ..LogFilter::default() }).await,
+        20,
+        "no wildcard"
+    );
     let now = Some(OffsetDateTime::now_utc() + Duration::from_secs(60));
     assert_eq!(count(LogFilter { since: now, ..LogFilter::default() }).await, 0);
     assert_eq!(count(LogFilter { until: now, ..LogFilter::default() }).await, 21);

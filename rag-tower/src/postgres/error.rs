@@ -27,6 +27,8 @@ pub enum DatabaseError {
     Query(Cause),
     /// The connection was lost, or none was free in time.
     Unavailable(Cause),
+    /// A statement took longer than it may, and was stopped.
+    TooLong(Cause),
     /// A row holds what this version cannot read.
     Unreadable(Cause),
     /// The rows of a day are gone, so that nothing can be made of them again.
@@ -37,12 +39,14 @@ pub enum DatabaseError {
 
 impl DatabaseError {
     /// As an error of the library at this stage: [`StoreUnavailable`](ErrorKind::StoreUnavailable) when the database
-    /// could not be reached, [`Isolation`](ErrorKind::Isolation) when row-level security stopped a write, otherwise
+    /// could not be reached, [`Timeout`](ErrorKind::Timeout) when a statement took too long,
+    /// [`Isolation`](ErrorKind::Isolation) when row-level security stopped a write, otherwise
     /// [`Internal`](ErrorKind::Internal).
     #[must_use]
     pub fn at(self, stage: Stage) -> Error {
         let kind = match &self {
             Self::Connect(_) | Self::Unavailable(_) => ErrorKind::StoreUnavailable,
+            Self::TooLong(_) => ErrorKind::Timeout,
             _ if self.is_row_security() => ErrorKind::Isolation,
             _ => ErrorKind::Internal,
         };
@@ -76,7 +80,13 @@ impl From<sqlx::Error> for DatabaseError {
             }),
             _ => false,
         };
+        // statement_timeout, which only reads of the owner set
+        let too_long =
+            matches!(&error, sqlx::Error::Database(error) if error.code().as_deref() == Some("57014"));
         let cause: Cause = Arc::new(error);
+        if too_long {
+            return Self::TooLong(cause);
+        }
         if gone { Self::Unavailable(cause) } else { Self::Query(cause) }
     }
 }
@@ -95,6 +105,7 @@ impl fmt::Display for DatabaseError {
             Self::Migrate(source) => write!(f, "the schema could not be brought up to date: {source}"),
             Self::Query(_) => f.write_str("a statement failed"),
             Self::Unavailable(_) => f.write_str("the database is unavailable"),
+            Self::TooLong(_) => f.write_str("a statement took too long"),
             Self::Unreadable(_) => f.write_str("a row cannot be read by this version"),
             Self::RowsDropped(day) => {
                 write!(f, "the rows of {day} (UTC) were dropped: its rollups are all that is left of it")
@@ -111,6 +122,7 @@ impl std::error::Error for DatabaseError {
             | Self::Migrate(source)
             | Self::Query(source)
             | Self::Unavailable(source)
+            | Self::TooLong(source)
             | Self::Unreadable(source) => Some(source.as_ref()),
             Self::Refused(_) | Self::RowsDropped(_) => None,
         }

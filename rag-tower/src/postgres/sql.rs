@@ -1,5 +1,7 @@
 //! Every statement that is sent while serving, in one place, so that one test can prepare them all.
 
+use std::time::Duration;
+
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
@@ -17,6 +19,11 @@ pub(super) fn begin(
     AssertSqlSafe(format!(
         "BEGIN; {role}SET LOCAL rag.tenant_id = '{tenant}'; SET LOCAL rag.writer = '{writer}'"
     ))
+}
+
+/// The longest that a statement of this transaction may take from here on.
+pub(super) fn statement_timeout(each: Duration) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!("SET LOCAL statement_timeout = {}", each.as_millis().clamp(1, 3_600_000)))
 }
 
 /// Defines the statements, and a list of them with the role each runs as.
@@ -105,6 +112,63 @@ macro_rules! segments {
              WHERE ",
             $of
         )
+    };
+}
+
+/// That the facets are those asked for, which are these parameters.
+macro_rules! alike {
+    ($route:literal, $status:literal, $channel:literal, $model:literal) => {
+        concat!(
+            "(",
+            $route,
+            "::text IS NULL OR route = ",
+            $route,
+            ") AND (",
+            $status,
+            "::text IS NULL OR status = ",
+            $status,
+            ") AND (",
+            $channel,
+            "::text IS NULL OR channel = ",
+            $channel,
+            ") AND (",
+            $model,
+            "::text IS NULL OR model = ",
+            $model,
+            ")"
+        )
+    };
+}
+
+/// How many asks are in which buckets of `$table`, in segments of three arrays.
+macro_rules! sliced {
+    ($table:literal, $of:literal, $facets:literal, $alike:expr) => {
+        concat!(
+            "SELECT bucket, ",
+            $facets,
+            ", sum(requests)::bigint
+             FROM UNNEST($2::smallint[], $3::timestamptz[], $4::timestamptz[]) AS s (step, first, last)
+             JOIN rag_tower.",
+            $table,
+            " t ON t.level = s.step AND t.bucket >= s.first AND t.bucket < s.last
+             WHERE ",
+            $of,
+            " AND requests <> 0 AND ",
+            $alike,
+            " GROUP BY 1, 2, 3, 4, 5"
+        )
+    };
+}
+
+/// The tenants that have totals: one look-up for each, since an index that begins with the tenant is all there is.
+macro_rules! known_tenants {
+    () => {
+        "WITH RECURSIVE known AS (
+             (SELECT tenant_id FROM rag_tower.trace_totals ORDER BY tenant_id LIMIT 1)
+             UNION ALL
+             SELECT (SELECT n.tenant_id FROM rag_tower.trace_totals n WHERE n.tenant_id > k.tenant_id
+                     ORDER BY n.tenant_id LIMIT 1)
+             FROM known k WHERE k.tenant_id IS NOT NULL)"
     };
 }
 
@@ -256,6 +320,53 @@ statements! {
 
     OWNER READ_TRACE_TOTALS = segments!("trace_totals", "t.tenant_id = $1::uuid");
     OWNER READ_SYSTEM_TOTALS = segments!("system_totals", "$1::uuid IS NULL");
+    OWNER SLICES_TRACE_ROLLUPS = sliced!("trace_rollups", "t.tenant_id = $1::uuid", "route, status, channel, model",
+        alike!("$5", "$6", "$7", "$8"));
+    OWNER SLICES_TRACE_TOTALS =
+        sliced!("trace_totals", "t.tenant_id = $1::uuid", "'' AS route, '' AS status, '' AS channel, '' AS model", "true");
+    OWNER SLICES_SYSTEM_ROLLUPS = sliced!("system_rollups", "$1::uuid IS NULL", "route, status, channel, model",
+        alike!("$5", "$6", "$7", "$8"));
+    OWNER SLICES_SYSTEM_TOTALS =
+        sliced!("system_totals", "$1::uuid IS NULL", "'' AS route, '' AS status, '' AS channel, '' AS model", "true");
+    OWNER SLICES_DELTAS = concat!(
+        "SELECT bucket, route, status, channel, model, sum(requests)::bigint
+         FROM (SELECT e.* FROM rag_tower.rollup_deltas d, ", entries!(), ") e
+         WHERE ($1::uuid IS NULL OR tenant_id = $1) AND bucket >= $2 AND bucket < $3 AND requests <> 0
+           AND ", alike!("$4", "$5", "$6", "$7"), " GROUP BY 1, 2, 3, 4, 5");
+    OWNER SLICES_RAW = concat!(
+        "SELECT $2::timestamptz, route, status, channel, model, count(*)
+         FROM (SELECT ", facets!(), " FROM rag_tower.request_traces r
+               WHERE ($1::uuid IS NULL OR tenant_id = $1) AND ts >= $2 AND ts < $3) r
+         WHERE ", alike!("$4", "$5", "$6", "$7"), " GROUP BY 1, 2, 3, 4, 5");
+    OWNER TENANTS_TOTALS = concat!(known_tenants!(), "
+         SELECT k.tenant_id, c.requests FROM known k, LATERAL (
+             SELECT sum(t.requests)::bigint AS requests
+             FROM UNNEST($1::smallint[], $2::timestamptz[], $3::timestamptz[]) AS s (step, first, last)
+             JOIN rag_tower.trace_totals t ON t.tenant_id = k.tenant_id AND t.level = s.step
+                 AND t.bucket >= s.first AND t.bucket < s.last) c
+         WHERE c.requests > 0");
+    OWNER TENANTS_ROLLUPS = concat!(known_tenants!(), "
+         SELECT k.tenant_id, c.requests FROM known k, LATERAL (
+             SELECT sum(t.requests)::bigint AS requests
+             FROM UNNEST($1::smallint[], $2::timestamptz[], $3::timestamptz[]) AS s (step, first, last)
+             JOIN rag_tower.trace_rollups t ON t.tenant_id = k.tenant_id AND t.level = s.step
+                 AND t.bucket >= s.first AND t.bucket < s.last
+             WHERE ", alike!("$4", "$5", "$6", "$7"), ") c
+         WHERE c.requests > 0");
+    OWNER TENANTS_DELTAS = concat!(
+        "SELECT tenant_id, sum(requests)::bigint FROM (SELECT e.* FROM rag_tower.rollup_deltas d, ", entries!(), ") e
+         WHERE bucket >= $1 AND bucket < $2 AND requests <> 0 AND ", alike!("$3", "$4", "$5", "$6"), " GROUP BY 1");
+    OWNER TENANTS_RAW = concat!(
+        "SELECT tenant_id, count(*) FROM (SELECT tenant_id, ", facets!(), " FROM rag_tower.request_traces r
+                                          WHERE ts >= $1 AND ts < $2) r
+         WHERE ", alike!("$3", "$4", "$5", "$6"), " GROUP BY 1");
+    /// The daily partitions, and whether each has the index for searching.
+    OWNER TRACE_DAYS =
+        "SELECT substr(c.relname, 16), EXISTS (
+             SELECT FROM pg_catalog.pg_class x JOIN pg_catalog.pg_index i ON i.indexrelid = x.oid
+             WHERE x.relnamespace = c.relnamespace AND x.relname = c.relname || '_search' AND i.indisvalid)
+         FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class c ON c.oid = h.inhrelid
+         WHERE h.inhparent = 'rag_tower.request_traces'::regclass AND c.relname ~ '^request_traces_\\d{8}$'";
     /// What is not folded yet, of the buckets of a range.
     OWNER READ_DELTAS = concat!(
         "SELECT ", counts!(), ", latency, ttft

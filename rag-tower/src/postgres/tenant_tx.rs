@@ -1,11 +1,13 @@
 //! Transactions: the only way to data.
 
 use std::fmt;
+use std::time::Duration;
 
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::database::{Database, Role};
 use super::error::DatabaseError;
+use super::sql;
 use crate::tenant::{TenantId, TenantScope};
 
 /// A transaction that sees one tenant's rows.
@@ -94,6 +96,15 @@ impl OwnerTx {
         .execute(&mut *tx)
         .await?;
         Ok(Self { tx })
+    }
+
+    /// Stops each further statement that takes longer than this, at least a millisecond.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`]. A statement that is stopped is a [`DatabaseError::TooLong`], and ends the transaction.
+    pub async fn bound(&mut self, each: Duration) -> Result<(), DatabaseError> {
+        sqlx::raw_sql(sql::statement_timeout(each)).execute(&mut *self.tx).await?;
+        Ok(())
     }
 
     /// Runs SQL in it.

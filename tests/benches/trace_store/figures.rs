@@ -15,7 +15,7 @@ use super::{Bench, p95_ms, round};
 
 /// Rows of one statement.
 const BATCH: usize = 1_000;
-const YEAR: time::Duration = time::Duration::days(365);
+pub const YEAR: time::Duration = time::Duration::days(365);
 /// Days of the windows.
 const WINDOWS: [i64; 3] = [1, 30, 365];
 /// Overviews of each window, of one tenant and of all.
@@ -26,9 +26,9 @@ type Cells = Vec<f64>;
 
 pub async fn run(bench: &mut Bench, rows: usize) -> Map<String, Value> {
     let until = OffsetDateTime::now_utc();
-    fill(bench, until, 1, rows / 10).await;
+    fill(bench, (until - YEAR, until), 1, rows / 10, Rows::small).await;
     let small = overviews(bench, until).await;
-    fill(bench, until, 2, rows - rows / 10).await;
+    fill(bench, (until - YEAR, until), 2, rows - rows / 10, Rows::small).await;
     rag_tower_tests::postgres::run(&mut bench.admin, "VACUUM ANALYZE rag_tower.request_traces").await;
     let large = overviews(bench, until).await;
 
@@ -68,9 +68,15 @@ pub async fn run(bench: &mut Bench, rows: usize) -> Map<String, Value> {
     result.as_object().cloned().unwrap_or_default()
 }
 
-/// Rows spread over the year before `until`, in the order of time, through the store: two batches on their way, and the
+/// Rows spread over a time, in its order, through the store: two batches on their way, and the
 /// next being made.
-async fn fill(bench: &Bench, until: OffsetDateTime, seed: u64, rows: usize) {
+pub async fn fill(
+    bench: &Bench,
+    (since, until): (OffsetDateTime, OffsetDateTime),
+    seed: u64,
+    rows: usize,
+    make: fn(&mut Rows, OffsetDateTime) -> TraceRow,
+) {
     let began = Instant::now();
     bench
         .folding(async {
@@ -79,8 +85,8 @@ async fn fill(bench: &Bench, until: OffsetDateTime, seed: u64, rows: usize) {
             let maker = tokio::task::spawn_blocking(move || {
                 let mut source = Rows::new(seed);
                 for first in (0..rows).step_by(BATCH) {
-                    let at = |n: usize| until - YEAR + YEAR * (n as f64 / rows as f64);
-                    let batch = (first..rows.min(first + BATCH)).map(|n| source.small(at(n))).collect();
+                    let at = |n: usize| since + (until - since) * (n as f64 / rows as f64);
+                    let batch = (first..rows.min(first + BATCH)).map(|n| make(&mut source, at(n))).collect();
                     batches.blocking_send(batch).expect("a writer");
                     if (first / BATCH).is_multiple_of(50) {
                         let rate = first as f64 / began.elapsed().as_secs_f64();

@@ -1,6 +1,6 @@
 //! What keeping a row of every ask costs, and what its figures cost: rows of 1 to 4 kB through the writer, the store alone
 //! and a bare COPY into an identical table; then the overview of a day, a month and a year over a tenth of the small rows
-//! and over all of them, beside the same figures from the rows. Ends with one line `RESULT {json}`.
+//! and over all of them, beside the same figures from the rows; then the owner's lists, searches and counts. Ends with one line `RESULT {json}`.
 //!
 //! `cargo bench -p rag-tower-tests --bench trace_store`
 //!
@@ -8,12 +8,14 @@
 //! |---|---|
 //! | `--written N` | rows of 1 to 4 kB, a million by default |
 //! | `--rows N` | small rows under the overview, ten million by default |
-//! | `--only writing` or `figures` | one of the two |
+//! | `--listed N` | rows of 1 to 4 kB under the owner's lists, a million by default |
+//! | `--only writing`, `figures` or `pages` | one of the three |
 //!
 //! A private Postgres is started for it, durable and with the settings that a server's has; it is refused when the disk of
 //! the temporary folder has too little room.
 
 mod figures;
+mod pages;
 mod rows;
 mod writing;
 
@@ -59,14 +61,16 @@ async fn main() {
         argument(name).map_or(default, |n| n.parse().unwrap_or_else(|_| panic!("{name} takes a number")))
     };
     let (written, rows) = (count("--written", WRITTEN), count("--rows", ROWS));
+    let listed = count("--listed", WRITTEN);
     let open = fs::Permissions::from_mode(0o711);
     let folder = tempfile::Builder::new().permissions(open).tempdir().expect("a directory");
     // one after the other: the first gives its room back
     let needed = SPARE
-        + usize::max(
-            if does("writing") { written * LARGE_ROOM } else { 0 },
-            if does("figures") { rows * SMALL_ROOM } else { 0 },
-        );
+        + [("writing", written * LARGE_ROOM), ("figures", rows * SMALL_ROOM), ("pages", listed * LARGE_ROOM)]
+            .into_iter()
+            .map(|(part, room)| if does(part) { room } else { 0 })
+            .max()
+            .unwrap_or(0);
     let room = free(folder.path());
     if room < needed {
         eprintln!(
@@ -86,6 +90,11 @@ async fn main() {
     if does("figures") {
         let mut bench = Bench::start(&folder.path().join("figures")).await;
         result.extend(figures::run(&mut bench, rows).await);
+        bench.end().await;
+    }
+    if does("pages") {
+        let mut bench = Bench::start(&folder.path().join("pages")).await;
+        result.extend(pages::run(&mut bench, listed).await);
         bench.end().await;
     }
     println!("RESULT {}", Value::Object(result));

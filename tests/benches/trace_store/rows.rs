@@ -114,6 +114,11 @@ impl Rows {
         row
     }
 
+    /// Words that about one row in a thousand holds.
+    pub fn phrase(&self, chunk: usize) -> String {
+        words(&self.chunks[chunk], 7)
+    }
+
     fn common(&mut self, at: OffsetDateTime) -> TraceRow {
         let mut row = self.template.clone();
         let seconds = at.unix_timestamp().unsigned_abs();

@@ -1,11 +1,15 @@
 //! Partitions that are over in, the same with an index for searching in their texts out.
 
+use std::collections::BTreeMap;
+
 use time::Date;
+use time::macros::format_description;
 
 use super::PgPartitions;
 use crate::postgres::database::Role;
 use crate::postgres::error::DatabaseError;
 use crate::postgres::sql;
+use crate::postgres::tenant_tx::OwnerTx;
 
 // === impl PgPartitions ===
 
@@ -29,5 +33,18 @@ impl PgPartitions {
             .await?;
         tx.commit().await?;
         Ok(built.unsigned_abs())
+    }
+
+    /// The days that have a partition, each with whether it has the text index. In the caller's transaction.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn days(tx: &mut OwnerTx) -> Result<BTreeMap<Date, bool>, DatabaseError> {
+        let days: Vec<(String, bool)> = sqlx::query_as(sql::TRACE_DAYS).fetch_all(tx.connection()).await?;
+        let name = format_description!("[year][month][day]");
+        Ok(days
+            .into_iter()
+            .filter_map(|(day, indexed)| Some((Date::parse(&day, name).ok()?, indexed)))
+            .collect())
     }
 }

@@ -38,6 +38,7 @@ mod measures;
 mod read;
 mod rebuild;
 mod sketch;
+mod slices;
 
 use std::sync::{Arc, Mutex};
 
@@ -48,6 +49,7 @@ pub use self::fold::Folded;
 pub use self::lag::Lag;
 pub use self::measures::{Count, Measures};
 pub use self::sketch::{Sketch, SketchError};
+pub use self::slices::{Selection, Slice};
 use super::database::Database;
 
 /// Folds, reads, checks and mends rollups.

@@ -16,9 +16,9 @@ use crate::postgres::tenant_tx::OwnerTx;
 use crate::tenant::TenantId;
 
 /// No ask is older: an id counts from here.
-const FIRST: OffsetDateTime = datetime!(1970-01-01 00:00 UTC);
+pub(super) const FIRST: OffsetDateTime = datetime!(1970-01-01 00:00 UTC);
 /// Nor younger.
-const LAST: OffsetDateTime = datetime!(9999-12-31 00:00 UTC);
+pub(super) const LAST: OffsetDateTime = datetime!(9999-12-31 00:00 UTC);
 
 /// Whose, from when and until before when.
 #[derive(Clone, Copy)]

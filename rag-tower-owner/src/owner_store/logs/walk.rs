@@ -1,0 +1,236 @@
+//! Searching for a text: windows in, the newest rows that hold it out, and how far the search came.
+//!
+//! It goes from the newest to the oldest and leaves nothing out on the way, so that a search that runs out of time has the
+//! newest matches, and can be continued. Where a day has an index of its texts, either way is open: to look into the
+//! index, which costs what the matches cost, or to read the rows in order, which costs what lies between them. How many of
+//! the first rows hold the text says which is cheaper.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use rag_tower::postgres::{DatabaseError, OwnerTx, SearchText};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
+use uuid::Uuid;
+
+use super::LogFilter;
+use super::select::{Rows, Shape, Stretch, at};
+use super::windows::Windows;
+use crate::owner_store::OwnerStore;
+use crate::owner_store::page::Cursor;
+
+/// Rows that are read first, to learn how rare a text is.
+const FIRST: i64 = 200;
+/// The most rows that one statement reads in order.
+const CHUNK: i64 = 4_000;
+/// Rows whose index one statement looks into, at first and at most.
+const LOOK: i64 = 20_000;
+const MOST: i64 = 4_000_000;
+/// A statement has this long, however little time is left.
+const LEAST: Duration = Duration::from_millis(50);
+/// A statement that takes longer is too large; one that takes a quarter of it may be twice as large.
+const PLEASANT: Duration = Duration::from_millis(80);
+
+/// What to find.
+pub(super) struct Hunt<'a> {
+    pub(super) filter: &'a LogFilter,
+    pub(super) text: &'a SearchText,
+    pub(super) shape: Shape,
+    /// The most matches.
+    pub(super) most: usize,
+    /// How long it may take.
+    pub(super) time: Duration,
+}
+
+/// What was found.
+pub(super) struct Found<T> {
+    /// The newest first.
+    pub(super) rows: Vec<T>,
+    /// Where it stopped for want of time, with less than was asked for.
+    pub(super) stopped: Option<Cursor>,
+}
+
+/// A search under way.
+struct Walk<'a> {
+    hunt: &'a Hunt<'a>,
+    /// What is left.
+    windows: VecDeque<super::windows::Window>,
+    after: Option<Cursor>,
+    deadline: Instant,
+    chunk: i64,
+    look: i64,
+    /// Rows that were looked at, and those of them that hold the text.
+    seen: i64,
+    held: i64,
+    /// The index holds too many candidates for this text.
+    hopeless: bool,
+}
+
+// === impl OwnerStore ===
+
+impl OwnerStore {
+    /// Finds the newest rows that hold a text.
+    pub(super) async fn hunt<T>(
+        &self,
+        tx: OwnerTx,
+        hunt: &Hunt<'_>,
+        windows: Windows,
+        after: Option<Cursor>,
+    ) -> Result<Found<T>, DatabaseError>
+    where
+        T: for<'r> FromRow<'r, PgRow>,
+    {
+        let mut walk = Walk {
+            hunt,
+            windows: windows.into(),
+            after,
+            deadline: Instant::now() + hunt.time,
+            chunk: FIRST,
+            look: LOOK,
+            seen: 0,
+            held: 0,
+            hopeless: false,
+        };
+        let mut tx = Some(tx);
+        let mut rows: Vec<T> = Vec::new();
+        while rows.len() < hunt.most && !walk.windows.is_empty() {
+            let left = walk.deadline.saturating_duration_since(Instant::now());
+            // a first step is taken in any case, so that whoever goes on arrives
+            if left.is_zero() && walk.seen > 0 {
+                return Ok(Found { rows, stopped: walk.position() });
+            }
+            let left = left.max(LEAST);
+            let mut open = match tx.take() {
+                Some(tx) => tx,
+                None => OwnerTx::snapshot(&self.database).await?,
+            };
+            let looks = walk.prefers_index(hunt.most - rows.len());
+            // a look that takes all the time there is must not be all that is done
+            open.bound(if looks { left / 2 } else { left }).await?;
+            let began = Instant::now();
+            let found = if looks {
+                walk.look(&mut open, hunt.most - rows.len()).await
+            } else {
+                walk.scan(&mut open).await
+            };
+            match found {
+                Ok(found) => {
+                    walk.pace(looks, began.elapsed());
+                    for row in found {
+                        rows.push(T::from_row(&row)?);
+                    }
+                    tx = Some(open);
+                }
+                Err(DatabaseError::TooLong(_)) if looks => walk.hopeless = true,
+                // nothing was reached at all: the filter itself is too costly
+                Err(DatabaseError::TooLong(error)) if walk.seen == 0 => {
+                    return Err(DatabaseError::TooLong(error));
+                }
+                Err(DatabaseError::TooLong(_)) => return Ok(Found { rows, stopped: walk.position() }),
+                Err(error) => return Err(error),
+            }
+        }
+        rows.truncate(hunt.most);
+        Ok(Found { rows, stopped: None })
+    }
+}
+
+// === impl Walk ===
+
+impl Walk<'_> {
+    /// Whether the next window is cheaper to look up than the rest is to read.
+    fn prefers_index(&self, wanted: usize) -> bool {
+        let indexed = self.windows.front().is_some_and(|window| window.indexed);
+        if !indexed || self.hopeless || !self.hunt.text.is_indexable() || self.seen < FIRST.min(self.left()) {
+            return false;
+        }
+        let share = (self.held + 1) as f64 / (self.seen + 1) as f64;
+        let rows = self.windows.front().map_or(0, |window| window.rows).max(self.look) as f64;
+        share * rows < (wanted as f64 / share).min(rows)
+    }
+
+    /// Rows that are left to look at.
+    fn left(&self) -> i64 {
+        self.windows.iter().map(|window| window.rows).sum()
+    }
+
+    /// Reads the next rows in order.
+    async fn scan(&mut self, tx: &mut OwnerTx) -> Result<Vec<PgRow>, DatabaseError> {
+        let (stretches, within) = self.take(self.chunk, false);
+        let Hunt { filter, text, shape, .. } = *self.hunt;
+        let rows = Rows { filter, stretches: &stretches, after: self.after };
+        let mut statement = rows.scanned(shape, text, self.chunk);
+        let mut found = statement.build().persistent(false).fetch_all(tx.connection()).await?;
+        let last = match found.last() {
+            Some(row) if row.try_get::<i64, _>("n")? == self.chunk => Some(at(row)?),
+            _ => None,
+        };
+        match last {
+            // there may be more behind it
+            Some(last) => {
+                self.seen += self.chunk;
+                self.after = Some(last);
+                self.windows.retain(|window| window.stretch.0 <= last.ts);
+                if let Some(window) = self.windows.front_mut() {
+                    window.rows = (window.rows - self.chunk).max(1);
+                }
+                if !found.last().is_some_and(|row| row.try_get("found").unwrap_or(true)) {
+                    found.pop();
+                }
+            }
+            None => {
+                self.seen += within;
+                self.windows.drain(..stretches.len());
+            }
+        }
+        self.held += found.len() as i64;
+        Ok(found)
+    }
+
+    /// Looks into the index of the next days.
+    async fn look(&mut self, tx: &mut OwnerTx, wanted: usize) -> Result<Vec<PgRow>, DatabaseError> {
+        let (stretches, within) = self.take(self.look, true);
+        let Hunt { filter, text, shape, .. } = *self.hunt;
+        let rows = Rows { filter, stretches: &stretches, after: self.after };
+        let mut statement = rows.indexed(shape, text, i64::try_from(wanted).unwrap_or(i64::MAX));
+        let found = statement.build().persistent(false).fetch_all(tx.connection()).await?;
+        self.seen += within;
+        self.held += found.len() as i64;
+        self.windows.drain(..stretches.len());
+        Ok(found)
+    }
+
+    /// The next windows that together hold so many rows, one at least, and how many they hold.
+    fn take(&self, rows: i64, indexed: bool) -> (Vec<Stretch>, i64) {
+        let mut within = 0;
+        let mut stretches = Vec::new();
+        for window in &self.windows {
+            if !stretches.is_empty()
+                && (within >= rows || indexed && (within + window.rows > rows || !window.indexed))
+            {
+                break;
+            }
+            within += window.rows;
+            stretches.push(window.stretch);
+        }
+        (stretches, within)
+    }
+
+    /// Makes the next statement larger or smaller.
+    fn pace(&mut self, looked: bool, took: Duration) {
+        let (size, least, most) =
+            if looked { (&mut self.look, LOOK, MOST) } else { (&mut self.chunk, FIRST, CHUNK) };
+        if took > PLEASANT {
+            *size = (*size / 2).max(least);
+        } else if took < PLEASANT / 4 {
+            *size = (*size * 2).min(most);
+        }
+    }
+
+    /// How far it came: everything newer was looked at.
+    fn position(&self) -> Option<Cursor> {
+        let next = self.windows.front().map(|window| Cursor { ts: window.stretch.1, id: Uuid::nil() });
+        let key = |cursor: &Cursor| (cursor.ts, cursor.id);
+        self.after.into_iter().chain(next).min_by_key(key)
+    }
+}
