@@ -23,6 +23,7 @@ const QUESTION: &str = "Trung tâm có chính sách hoàn học phí không?";
 
 #[tokio::main]
 async fn main() {
+    Proxy::serve_if_asked().await;
     let stub = ModelStub::start_fast().await;
     eprintln!("starting the server (private Postgres, embedded engine, two tenants)…");
     let base = stub.base_url();
@@ -32,7 +33,7 @@ async fn main() {
         .env("OPENAI_MODEL", "stub")
         .start();
     let idle = resident_mb(server.pid());
-    let proxy = Proxy::start(&base).await;
+    let proxy = Proxy::start(&base);
 
     // Each question of the whole run is another, or the server's cache would answer for the model.
     let asked = Arc::new(AtomicU64::new(0));
@@ -59,11 +60,15 @@ async fn main() {
     // sides see the same machine.
     let (mut bare, mut full, mut bare_one, mut full_one) = (vec![], vec![], vec![], vec![]);
     let (mut own, mut postgres, mut asks) = (0.0, 0.0, 0_usize);
+    let (mut bare_cpu, mut bare_asks) = (0.0, 0_usize);
     for round in 1..=ROUNDS {
         eprintln!("round {round} of {ROUNDS}");
         bare_one.push(load::run(proxy.addr, 1, ROUND, request(proxy.addr)).await);
         full_one.push(load::run(server.addr, 1, ROUND, request(server.addr)).await);
+        let before = processor_us(proxy.pid()).0;
         bare.push(load::run(proxy.addr, CONNECTIONS, ROUND, request(proxy.addr)).await);
+        bare_cpu += processor_us(proxy.pid()).0 - before;
+        bare_asks += bare[round - 1].sent;
         let (before, machine_before) = (processor_us(server.pid()), machine_ticks());
         full.push(load::run(server.addr, CONNECTIONS, ROUND, request(server.addr)).await);
         let (after, machine_after) = (processor_us(server.pid()), machine_ticks());
@@ -102,6 +107,7 @@ async fn main() {
         "idle_rss_mb": idle,
         "busy_rss_mb": busy,
         "bare_rps": bare.rps.round(),
+        "bare_cpu_us_per_ask": (bare_cpu / bare_asks as f64).round(),
         "server_cpu_us_per_ask": (own / asks as f64).round(),
         "postgres_cpu_us_per_ask": (postgres / asks as f64).round(),
     });

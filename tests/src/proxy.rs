@@ -1,6 +1,8 @@
 //! The yardstick: the least an axum program can do with a question, which is to pass it to the model.
 
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,37 +16,66 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
-/// A bare proxy that answers `POST /query` by streaming a chat completion and joining its text.
+/// The argument that makes a program the proxy, before the model's address.
+const ARGUMENT: &str = "--be-the-proxy";
+
+/// A bare proxy that answers `POST /query` by streaming a chat completion and joining its text. It is a process of its
+/// own, as the server is: within the load generator's it would cross to nobody.
 pub struct Proxy {
     /// Where it listens.
     pub addr: SocketAddr,
-    task: JoinHandle<()>,
+    child: Child,
 }
 
 impl Proxy {
-    /// Starts it before a model server at `base` (such as `http://127.0.0.1:1234/v1`).
-    pub async fn start(base: &str) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        let state = (client, format!("{base}/chat/completions"));
-        let app = Router::new().route("/query", post(query)).with_state(state);
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let addr = listener.local_addr().expect("address");
-        let listener =
-            axum::serve::ListenerExt::tap_io(listener, |io| io.set_nodelay(true).expect("nodelay"));
-        #[expect(clippy::disallowed_methods, reason = "aborted when the proxy is dropped")]
-        let task = tokio::spawn(async move { axum::serve(listener, app).await.expect("serve") });
-        Self { addr, task }
+    /// Starts it before a model server at `base` (such as `http://127.0.0.1:1234/v1`): this program once more, which has to
+    /// call [`serve_if_asked`](Self::serve_if_asked) first.
+    pub fn start(base: &str) -> Self {
+        let program = std::env::current_exe().expect("this program");
+        let mut child = Command::new(program)
+            .args([ARGUMENT, base])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the proxy starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("its address");
+        Self { addr: line.trim().parse().expect("an address"), child }
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Becomes the proxy for good when this process was started as one.
+    pub async fn serve_if_asked() {
+        let mut arguments = std::env::args().skip_while(|argument| argument != ARGUMENT).skip(1);
+        if let Some(base) = arguments.next() {
+            serve(&base).await;
+        }
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.task.abort();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
+}
+
+async fn serve(base: &str) {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+    let state = (client, format!("{base}/chat/completions"));
+    let app = Router::new().route("/query", post(query)).with_state(state);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    println!("{}", listener.local_addr().expect("address"));
+    let listener = axum::serve::ListenerExt::tap_io(listener, |io| io.set_nodelay(true).expect("nodelay"));
+    axum::serve(listener, app).await.expect("serve");
 }
 
 async fn query(
