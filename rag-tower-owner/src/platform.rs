@@ -14,6 +14,7 @@ use rag_tower::postgres::{
 use rag_tower::tenant::{Grant, TenantAuthority, TenantId};
 use rag_tower::trace::{FileJournal, TraceWriter, WriterConfig, spawn_writer};
 use rag_tower::{BoxAskService, Error, ErrorKind, TenantScope};
+use tokio::time::timeout;
 
 use crate::cluster::{Cluster, ClusterOptions};
 use crate::config::Config;
@@ -285,8 +286,12 @@ impl Platform {
         if let Err(error) = self.index.close().await {
             tracing::error!(%error, "the vector index could not be flushed; the next start mends it");
         }
-        self.aside.close().await;
-        self.database.close().await;
+        // what was being made for partitions is given up: Postgres may still be at it
+        for database in [&self.aside, &self.database] {
+            if timeout(grace, database.close()).await.is_err() {
+                tracing::warn!("a statement goes on in Postgres, which undoes it");
+            }
+        }
         if let Some(cluster) = self.cluster
             && let Err(error) = cluster.stop().await
         {

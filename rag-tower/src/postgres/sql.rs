@@ -202,6 +202,21 @@ macro_rules! facets {
     };
 }
 
+/// Rolls feedback whose ask is such.
+macro_rules! roll_feedback {
+    ($asks:literal) => {
+        concat!(
+            "WITH late AS (
+             SELECT f.id, f.rating, f.rolled, r.ts, r.tenant_id, ", facets!(), "
+             FROM rag_tower.user_feedback f JOIN ", its_ask!("f"), "
+             WHERE ", unrolled!(), " AND ", $asks, " ORDER BY f.ts LIMIT $1 FOR UPDATE OF f SKIP LOCKED),
+         noted AS (
+             UPDATE rag_tower.user_feedback f SET rolled = late.rating FROM late WHERE f.id = late.id)
+         SELECT ts, tenant_id, route, status, channel, model, rating, coalesce(rolled, 0::smallint) FROM late"
+        )
+    };
+}
+
 /// Names of roles, for the list.
 mod roles {
     pub(super) const LOGIN: &str = "";
@@ -272,19 +287,20 @@ statements! {
         "SELECT (SELECT count(*) FROM (SELECT FROM rag_tower.rollup_deltas LIMIT 100000) d),
              (SELECT extract(epoch FROM clock_timestamp() - made_at)::float8 FROM rag_tower.rollup_deltas
               ORDER BY id LIMIT 1)";
-    /// Whether there is feedback since a moment, and whether there are tickets, that the rollups do not have.
-    JOBS ANY_LATE = concat!(
-        "SELECT EXISTS (SELECT FROM rag_tower.user_feedback f WHERE ", unrolled!(), " AND f.ts >= $1),
+    /// What the rollups do not have: when the asks began that feedback since a moment is about, as far as ids go that can be an
+    /// ask's and one more than is of use; and whether there are tickets.
+    JOBS LATE = concat!(
+        "SELECT (SELECT coalesce(array_agg(at), '{}') FROM (
+                     SELECT rag_tower.trace_time(f.trace_id) AS at FROM rag_tower.user_feedback f
+                     WHERE ", unrolled!(), " AND f.ts >= $1 AND f.trace_id < $2 LIMIT $3 + 1) t),
              EXISTS (SELECT FROM rag_tower.handoff_tickets h WHERE NOT h.rolled)");
-    /// Feedback since a moment that the rollups do not have and whose ask is there: what it was and is, and notes that they have it.
-    JOBS ROLL_FEEDBACK = concat!(
-        "WITH late AS (
-             SELECT f.id, f.rating, f.rolled, r.ts, r.tenant_id, ", facets!(), "
-             FROM rag_tower.user_feedback f JOIN ", its_ask!("f"), "
-             WHERE ", unrolled!(), " AND f.ts >= $2 ORDER BY f.ts LIMIT $1 FOR UPDATE OF f SKIP LOCKED),
-         noted AS (
-             UPDATE rag_tower.user_feedback f SET rolled = late.rating FROM late WHERE f.id = late.id)
-         SELECT ts, tenant_id, route, status, channel, model, rating, coalesce(rolled, 0::smallint) FROM late");
+    /// Feedback on asks of these times that the rollups do not have and whose ask is there: what it was and is, and notes that
+    /// they have it. Without the times the statement is planned over every partition.
+    JOBS ROLL_FEEDBACK = roll_feedback!("r.ts = ANY ($2::timestamptz[])");
+    /// The same of all feedback.
+    JOBS SWEEP_FEEDBACK = roll_feedback!("true");
+    /// Plans what follows in this transaction for its own parameters.
+    JOBS PLAN_AGAIN = "SELECT set_config('plan_cache_mode', 'force_custom_plan', true)";
     /// Feedback whose ask has not come for a day is looked for no more …
     JOBS GIVE_UP_FEEDBACK = concat!(
         "UPDATE rag_tower.user_feedback f SET rolled = 0

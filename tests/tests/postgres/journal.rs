@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rag_tower::postgres::{Database, PgTraceStore};
+use rag_tower::postgres::{Database, PgPartitions, PgTraceStore};
 use rag_tower::trace::{
     FileJournal, Fsync, Journal, TraceRow, TraceSink, TraceWriter, WriterConfig, spawn_writer,
 };
@@ -100,6 +100,30 @@ async fn a_row_that_postgres_refuses_holds_up_no_other() {
     let aside = fs::read_to_string(dir.path().join("refused.jsonl")).unwrap();
     let aside: TraceRow = serde_json::from_str(aside.trim_end()).unwrap();
     assert_eq!(aside.trace_id, impossible.trace_id);
+    drop(sink);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_day_that_was_dropped_meanwhile_are_put_aside() {
+    let database = TestDatabase::migrated().await;
+    let pool = database.database().await;
+    let dir = tempfile::tempdir().unwrap();
+    let old = trace_row_of(ask_on("2026-01-05"), "a");
+    PgTraceStore::new(&pool).insert(std::slice::from_ref(&old)).await.unwrap();
+    let month = std::num::NonZeroU32::new(30).unwrap();
+    assert_eq!(PgPartitions::new(&pool).drop_old(month).await.unwrap().partitions, 2);
+    // one that had been written, one that had not, and one of a day after them
+    let late = trace_row_of(ask_on("2026-01-05"), "b");
+    let fine = trace_row_of(ask_on("2026-01-07"), "a");
+    filled(dir.path(), &[old.clone(), late.clone(), fine.clone(), trace_row("a")]);
+    let (sink, writer) = writer(&pool, dir.path());
+    settled(dir.path(), &writer).await;
+    let stats = writer.shutdown(GRACE).await;
+    assert_eq!((stats.refused, stats.lost), (2, 0));
+    assert!(kept(&database).await.contains(&fine.trace_id.as_uuid()));
+    let aside = fs::read_to_string(dir.path().join("refused.jsonl")).unwrap();
+    let aside = aside.lines().map(|line| serde_json::from_str::<TraceRow>(line).unwrap().trace_id);
+    assert_eq!(aside.collect::<Vec<_>>(), [old.trace_id, late.trace_id]);
     drop(sink);
 }
 

@@ -552,6 +552,29 @@ async fn feedback_without_an_ask_is_looked_at_while_it_is_young_when_late_asks_c
 }
 
 #[tokio::test]
+async fn a_flood_of_feedback_on_asks_that_there_are_not_hides_none_on_one_that_there_is() {
+    let database = TestDatabase::migrated().await;
+    let pool = database.database().await;
+    let (rollups, feedback) = (PgRollups::new(&pool), PgFeedback::new(&pool));
+    let row = super::support::trace_row("a");
+    PgTraceStore::new(&pool).insert(std::slice::from_ref(&row)).await.unwrap();
+    // of no time that there is
+    let never = AskId::new(Uuid::from_u128(u128::MAX));
+    feedback.put(&scope("a"), never, Rating::Up, None).await.unwrap();
+    feedback.put(&scope("a"), row.trace_id, Rating::Up, None).await.unwrap();
+    assert_eq!(rollups.fold_all().await.unwrap().late, 1);
+    let flood = "INSERT INTO rag_tower.user_feedback (id, ts, tenant_id, trace_id, subject, rating)
+                 SELECT gen_random_uuid(), now() - n * interval '1 millisecond', gen_random_uuid(),
+                     ('01a00000' || substr(gen_random_uuid()::text, 9))::uuid, '', 1
+                 FROM generate_series(1, 10100) n";
+    database.run_as_admin(flood).await;
+    feedback.put(&scope("a"), row.trace_id, Rating::Down, None).await.unwrap();
+    assert_eq!(rollups.fold_all().await.unwrap().late, 1);
+    let sum = agrees(&database, &rollups, (Some("a"), None, None)).await;
+    assert_eq!((sum[Count::FeedbackUp], sum[Count::FeedbackDown]), (0, 1));
+}
+
+#[tokio::test]
 async fn reads_are_planned_for_their_own_range() {
     let database = TestDatabase::migrated().await;
     database.run_as_admin("SELECT rag_tower.ensure_partitions('2026-01-01', 60)").await;
@@ -605,7 +628,7 @@ async fn without_saying_that_they_fold_the_jobs_see_no_rollup() {
         }
     }
     // and no text at all
-    for column in ["question", "answer", "subject"] {
+    for column in ["question", "answer", "subject", "search_text"] {
         run(&mut app, "BEGIN; SET LOCAL ROLE rag_jobs; SET LOCAL rag.writer = 'fold'").await;
         let sql = sqlx::AssertSqlSafe(format!("SELECT {column} FROM rag_tower.request_traces"));
         assert!(

@@ -13,6 +13,7 @@ use super::PgRollups;
 use super::delta::{Sums, insert, key_at, nanos};
 use super::key::{Key, Level};
 use super::measures::Count;
+use super::read::LAST;
 use crate::ask::AskId;
 use crate::postgres::database::Role;
 use crate::postgres::error::DatabaseError;
@@ -20,6 +21,8 @@ use crate::postgres::sql;
 
 /// Facts of each kind in one transaction.
 const FACTS: i64 = 2_000;
+/// Feedback that is looked for by the times of its asks; more is looked for in every partition.
+const TIMES: i64 = 10_000;
 /// After this long feedback whose ask has not come is given up; the statement says the same.
 const PATIENCE: Duration = Duration::DAY;
 /// Each fold looks for the asks of feedback that is younger. It is longer than a quarter, so that feedback on an ask of a
@@ -84,14 +87,23 @@ pub(super) async fn take(
     let young = OffsetDateTime::now_utc() - YOUNG;
     let all = sweep || sums.keys().any(|key| key.bucket < young);
     let oldest = if all { OffsetDateTime::UNIX_EPOCH } else { young };
-    let (opinions, requests): (bool, bool) =
-        sqlx::query_as(sql::ANY_LATE).bind(oldest).fetch_one(&mut *connection).await?;
+    let (asks, requests): (Vec<OffsetDateTime>, bool) = sqlx::query_as(sql::LATE)
+        .bind(oldest)
+        .bind(first_id(LAST))
+        .bind(TIMES)
+        .fetch_one(&mut *connection)
+        .await?;
     let mut feedback = Vec::new();
-    if opinions {
-        let late = sqlx::query(sql::ROLL_FEEDBACK).bind(FACTS).bind(oldest);
+    if !asks.is_empty() {
+        sqlx::query(sql::PLAN_AGAIN).execute(&mut *connection).await?;
+        let late = if asks.len() as i64 > TIMES {
+            sqlx::query(sql::SWEEP_FEEDBACK).bind(FACTS)
+        } else {
+            sqlx::query(sql::ROLL_FEEDBACK).bind(FACTS).bind(&asks)
+        };
         feedback = late.fetch_all(&mut *connection).await?;
     }
-    if opinions && all {
+    if all {
         sqlx::query(sql::GIVE_UP_FEEDBACK).execute(&mut *connection).await?;
     }
     for row in &feedback {
