@@ -12,6 +12,7 @@ use rag_tower::trace::{Outcome, Phase, TraceRow};
 use rag_tower::{AbstainReason, AskId, ErrorKind, Finish, Stage};
 use rag_tower_owner::config::Zone;
 use rag_tower_tests::corpus::Random;
+use rag_tower_tests::http::DEADLINE;
 use rag_tower_tests::postgres::{TestDatabase, run};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Connection, PgConnection, Row, SqlSafeStr};
@@ -468,6 +469,40 @@ async fn rollups_are_made_again_from_their_rows_while_servers_write_and_fold() {
     assert_eq!(by_route, 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_while_a_day_is_added_up_is_in_it_once() {
+    let database = TestDatabase::migrated().await;
+    let pool = database.database().await;
+    let (store, rollups) = (PgTraceStore::new(&pool), PgRollups::new(&pool));
+    let now = OffsetDateTime::now_utc();
+    let rows: Vec<_> = (0..4).map(|_| trace_row_of(id_at(now), "a")).collect();
+    store.insert(&rows[..2]).await.unwrap();
+    rollups.fold_all().await.unwrap();
+    store.insert(&rows[2..3]).await.unwrap();
+    // asks are read before tickets are
+    let mut blocker = database.admin().await;
+    run(&mut blocker, "BEGIN; LOCK TABLE rag_tower.handoff_tickets").await;
+    let mut admin = database.admin().await;
+    let write = async {
+        let end = tokio::time::Instant::now() + DEADLINE;
+        let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted
+                         AND relation = 'rag_tower.handoff_tickets'::regclass)";
+        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut admin).await.unwrap() {
+            assert!(tokio::time::Instant::now() < end, "the rebuild does not come to tickets");
+        }
+        store.insert(&rows[3..]).await.unwrap();
+        run(&mut blocker, "COMMIT").await;
+    };
+    let (asks, ()) = tokio::join!(rollups.rebuild(now.date(), now.date()), write);
+    assert_eq!(asks.unwrap(), 3);
+    let waiting = rollups.lag().await.unwrap().deltas;
+    assert_eq!(waiting, 1, "of the one that came meanwhile");
+    assert_eq!(is_sound(&rollups, now, now).await, 4);
+    rollups.fold_all().await.unwrap();
+    assert_eq!(is_sound(&rollups, now, now).await, 4);
+    agrees(&database, &rollups, (None, None, None)).await;
+}
+
 #[tokio::test]
 async fn days_that_somebody_dropped_by_hand_keep_their_rollups() {
     let database = TestDatabase::migrated().await;
@@ -559,7 +594,7 @@ async fn a_flood_of_feedback_on_asks_that_there_are_not_hides_none_on_one_that_t
     let row = super::support::trace_row("a");
     PgTraceStore::new(&pool).insert(std::slice::from_ref(&row)).await.unwrap();
     // of no time that there is
-    let never = AskId::new(Uuid::from_u128(u128::MAX));
+    let never = AskId::new(Uuid::from_u128(0xf << 124));
     feedback.put(&scope("a"), never, Rating::Up, None).await.unwrap();
     feedback.put(&scope("a"), row.trace_id, Rating::Up, None).await.unwrap();
     assert_eq!(rollups.fold_all().await.unwrap().late, 1);
