@@ -105,18 +105,26 @@ impl PgPartitions {
     /// [`DatabaseError`]; partitions that were made or dropped before stay so.
     pub async fn upkeep(&self, upkeep: &Upkeep) -> Result<Kept, DatabaseError> {
         let made = self.ensure(upkeep.ahead).await?;
+        // at once: dropping may have to wait for others
+        self.measure().await?;
         let dropped = match upkeep.keep {
             Some(days) => self.drop_old(days).await,
             None => Ok(Dropped::default()),
         };
-        let partitions = self.partitions().await?;
-        gauge!("rag_trace_partitions").set(partitions.count as f64);
-        let until = partitions.until.map_or(0, OffsetDateTime::unix_timestamp);
-        gauge!("rag_trace_partitions_until_timestamp_seconds").set(until as f64);
+        let partitions = self.measure().await?;
         let dropped = dropped?;
         // who is in the way of a drop is in the way of an index
         let closed = if dropped.left { 0 } else { self.close_some().await? };
         Ok(Kept { made, dropped, closed, partitions })
+    }
+
+    /// Sets the gauges.
+    async fn measure(&self) -> Result<Partitions, DatabaseError> {
+        let partitions = self.partitions().await?;
+        gauge!("rag_trace_partitions").set(partitions.count as f64);
+        let until = partitions.until.map_or(0, OffsetDateTime::unix_timestamp);
+        gauge!("rag_trace_partitions_until_timestamp_seconds").set(until as f64);
+        Ok(partitions)
     }
 
     /// Closes days that are over, the newest first.
