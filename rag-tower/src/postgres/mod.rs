@@ -63,7 +63,7 @@ pub use self::error::{Cause, DatabaseError};
 pub use self::feedback::{PgFeedback, Rating};
 pub use self::handoffs::{NewHandoff, Opened, PgHandoffs};
 pub use self::memory_store::PgMemoryStore;
-pub use self::partitions::{Dropped, Kept, Partitions, PgPartitions, Upkeep};
+pub use self::partitions::{Day, Dropped, Kept, Partitions, PgPartitions, Upkeep};
 pub use self::resolver::{KeyFacts, PgResolver, TokenFacts};
 pub use self::rollups::{Count, Folded, Lag, Measures, PgRollups, Selection, Sketch, SketchError, Slice};
 pub use self::search_text::SearchText;

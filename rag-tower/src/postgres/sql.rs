@@ -376,11 +376,12 @@ statements! {
         "SELECT tenant_id, count(*) FROM (SELECT tenant_id, ", facets!(), " FROM rag_tower.request_traces r
                                           WHERE ts >= $1 AND ts < $2) r
          WHERE ", alike!("$3", "$4", "$5", "$6"), " GROUP BY 1");
-    /// The daily partitions, and whether each has the index for searching.
+    /// The daily partitions, whether each has the index for searching, and about how many rows.
     OWNER TRACE_DAYS =
         "SELECT substr(c.relname, 16), EXISTS (
              SELECT FROM pg_catalog.pg_class x JOIN pg_catalog.pg_index i ON i.indexrelid = x.oid
-             WHERE x.relnamespace = c.relnamespace AND x.relname = c.relname || '_search' AND i.indisvalid)
+             WHERE x.relnamespace = c.relnamespace AND x.relname = c.relname || '_search' AND i.indisvalid),
+             greatest(c.reltuples, 0)::bigint
          FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class c ON c.oid = h.inhrelid
          WHERE h.inhparent = 'rag_tower.request_traces'::regclass AND c.relname ~ '^request_traces_\\d{8}$'";
     /// What is not folded yet, of the buckets of a range.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::LogFilter;
 use super::select::{Rows, Shape, Stretch, at};
-use super::windows::Windows;
+use super::windows::{Window, Windows};
 use crate::owner_store::OwnerStore;
 use crate::owner_store::page::Cursor;
 
@@ -54,7 +54,7 @@ pub(super) struct Found<T> {
 struct Walk<'a> {
     hunt: &'a Hunt<'a>,
     /// What is left.
-    windows: VecDeque<super::windows::Window>,
+    windows: VecDeque<Window>,
     after: Option<Cursor>,
     deadline: Instant,
     chunk: i64,
@@ -144,9 +144,12 @@ impl Walk<'_> {
         if !indexed || self.hopeless || !self.hunt.text.is_indexable() || self.seen < FIRST.min(self.left()) {
             return false;
         }
+        let (stretches, rows) = self.take(self.look, true);
+        // the index knows no other part of the filter, so it finds matches of every kind, and of whole days
+        let day = |window: &Window| window.day.max(window.rows);
+        let indexed: i64 = self.windows.iter().take(stretches.len()).map(day).sum();
         let share = (self.held + 1) as f64 / (self.seen + 1) as f64;
-        let rows = self.windows.front().map_or(0, |window| window.rows).max(self.look) as f64;
-        share * rows < (wanted as f64 / share).min(rows)
+        share * (indexed as f64) < (wanted as f64 / share).min(rows as f64)
     }
 
     /// Rows that are left to look at.

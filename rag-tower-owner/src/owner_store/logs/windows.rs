@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rag_tower::postgres::{DatabaseError, OwnerTx, PgPartitions, PgRollups, Selection, Slice};
+use rag_tower::postgres::{DatabaseError, Day, OwnerTx, PgPartitions, PgRollups, Selection, Slice};
 use time::{Date, Duration, OffsetDateTime, UtcOffset};
 
 use super::LogFilter;
@@ -17,6 +17,8 @@ pub(super) struct Window {
     pub(super) rows: i64,
     /// Whether its texts are indexed.
     pub(super) indexed: bool,
+    /// About how many rows its day has, of every kind: the index is of them all.
+    pub(super) day: i64,
 }
 
 /// Windows, the newest first.
@@ -54,8 +56,9 @@ pub(super) async fn quarters(
 ) -> Result<Windows, DatabaseError> {
     let (since, until) = window.stretch;
     let which = Selection { since: Some(since), until: Some(until), ..selection(filter) };
-    let days = BTreeMap::from([(day(since), window.indexed)]);
-    Ok(of(PgRollups::quarters(tx, &which).await?, &days))
+    let quarters = of(PgRollups::quarters(tx, &which).await?, &BTreeMap::new());
+    let of_day = |quarter| Window { indexed: window.indexed, day: window.day, ..quarter };
+    Ok(quarters.into_iter().map(of_day).collect())
 }
 
 /// A filter as what the rollups tell asks apart by.
@@ -71,14 +74,19 @@ pub(super) fn selection(filter: &LogFilter) -> Selection {
     }
 }
 
-fn of(slices: Vec<Slice>, days: &BTreeMap<Date, bool>) -> Windows {
+fn of(slices: Vec<Slice>, days: &BTreeMap<Date, Day>) -> Windows {
     let mut windows: BTreeMap<Stretch, i64> = BTreeMap::new();
     for slice in slices {
         *windows.entry((slice.since, slice.until)).or_default() += slice.requests;
     }
     let window = |(stretch, rows): (Stretch, i64)| {
-        let indexed = days.get(&day(stretch.0)).copied().unwrap_or(false);
-        Window { stretch, rows, indexed }
+        let day = days.get(&day(stretch.0));
+        Window {
+            stretch,
+            rows,
+            indexed: day.is_some_and(|day| day.indexed),
+            day: day.map_or(0, |day| day.rows),
+        }
     };
     windows.into_iter().rev().map(window).collect()
 }

@@ -11,6 +11,16 @@ use crate::postgres::error::DatabaseError;
 use crate::postgres::sql;
 use crate::postgres::tenant_tx::OwnerTx;
 
+/// A day that has a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Day {
+    /// Whether it has the text index.
+    pub indexed: bool,
+    /// About how many rows it holds: as many as there were when Postgres last looked.
+    pub rows: i64,
+}
+
 // === impl PgPartitions ===
 
 impl PgPartitions {
@@ -35,16 +45,17 @@ impl PgPartitions {
         Ok(built.unsigned_abs())
     }
 
-    /// The days that have a partition, each with whether it has the text index. In the caller's transaction.
+    /// The days that have a partition. In the caller's transaction.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn days(tx: &mut OwnerTx) -> Result<BTreeMap<Date, bool>, DatabaseError> {
-        let days: Vec<(String, bool)> = sqlx::query_as(sql::TRACE_DAYS).fetch_all(tx.connection()).await?;
+    pub async fn days(tx: &mut OwnerTx) -> Result<BTreeMap<Date, Day>, DatabaseError> {
+        let days: Vec<(String, bool, i64)> =
+            sqlx::query_as(sql::TRACE_DAYS).fetch_all(tx.connection()).await?;
         let name = format_description!("[year][month][day]");
-        Ok(days
-            .into_iter()
-            .filter_map(|(day, indexed)| Some((Date::parse(&day, name).ok()?, indexed)))
-            .collect())
+        let day = |(day, indexed, rows): (String, bool, i64)| {
+            Some((Date::parse(&day, name).ok()?, Day { indexed, rows }))
+        };
+        Ok(days.into_iter().filter_map(day).collect())
     }
 }

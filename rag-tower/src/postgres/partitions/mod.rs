@@ -32,6 +32,7 @@ use metrics::gauge;
 use time::OffsetDateTime;
 use tokio::time::sleep;
 
+pub use self::close::Day;
 pub use self::drop::Dropped;
 use super::database::Database;
 use super::error::DatabaseError;
