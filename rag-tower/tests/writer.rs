@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -12,6 +13,7 @@ use rag_tower::trace::{
     FileJournal, Fsync, TraceLayer, TraceRow, TraceSink, TraceStore, WhenFull, WriterConfig, spawn_writer,
 };
 use rag_tower::{Ask, AskId, BoxError, Error, ErrorKind, Question, Stage, TenantAuthority, TenantId};
+use tokio::sync::Barrier;
 use tokio::time::{Instant, timeout};
 use tower::{Layer, ServiceExt};
 
@@ -144,7 +146,8 @@ async fn a_full_queue_runs_unrecorded_or_sheds() {
 async fn while_the_store_is_away_rows_wait_on_disk_and_then_arrive_in_order() {
     let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
     store.set_away(true);
-    let config = WriterConfig::default().batch(7).retry(2, SECOND).journal(journal(dir.path()));
+    let log = journal(dir.path());
+    let config = WriterConfig::default().batch(7).retry(2, SECOND).journal(log.clone());
     let (sink, writer) = spawn_writer(store.clone(), config);
     let mut sent = finish(&sink, 20).await;
     while sink.stats().spooled < 20 {
@@ -162,7 +165,8 @@ async fn while_the_store_is_away_rows_wait_on_disk_and_then_arrive_in_order() {
     let (waited, came): (Vec<_>, Vec<_>) =
         reached(&store, 45).await.into_iter().partition(|id| sent.contains(id));
     assert_eq!((waited, came), (sent, fresh));
-    until(|| files(dir.path()).is_empty()).await;
+    // not that there is no file: the one that is appended to may hold rows that are written
+    until(|| log.waiting() == 0).await;
     // Nothing is left in the journal: rows go straight to the store again.
     let last = finish(&sink, 1).await;
     assert_eq!(reached(&store, 46).await[45..], last);
@@ -445,4 +449,59 @@ async fn a_row_that_is_refused_does_not_hold_up_a_replay() {
     let stats = writer.shutdown(SECOND).await;
     assert_eq!((stats.written, stats.refused, stats.lost), (2, 1, 0));
     drop(sink);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_batches_are_written_at_once() {
+    /// Lets writes go in pairs.
+    struct Pairs(Barrier);
+
+    impl TraceStore for Pairs {
+        async fn write(&self, _: &[TraceRow]) -> Result<(), BoxError> {
+            self.0.wait().await;
+            Ok(())
+        }
+    }
+
+    let (sink, writer) = spawn_writer(Pairs(Barrier::new(2)), WriterConfig::default().batch(1));
+    finish(&sink, 6).await;
+    let stats = writer.shutdown(5 * SECOND).await;
+    assert_eq!((stats.written, stats.lost), (6, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_fails_beside_another_is_read_from_the_journal() {
+    /// Is away for one row, so many times.
+    struct Picky {
+        store: MemoryTraces,
+        times: AtomicU64,
+    }
+
+    impl TraceStore for Picky {
+        async fn write(&self, rows: &[TraceRow]) -> Result<(), BoxError> {
+            let fails = rows.iter().any(|row| row.question.as_deref() == Some("bad"));
+            let left = self.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+            if fails && left.is_ok() {
+                return Err("away".into());
+            }
+            self.store.write(rows).await
+        }
+    }
+
+    let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
+    let picky = Picky { store: store.clone(), times: AtomicU64::new(8) };
+    let (sink, writer) = spawn_writer(picky, config(dir.path()).batch(1));
+    let stack = TraceLayer::new(sink.clone()).layer(Leaf::text("a"));
+    let mut asked = Vec::new();
+    for question in ["good", "bad", "good", "good"] {
+        let ask = ask(question);
+        asked.push(ask.id());
+        stack.clone().oneshot(ask).await.unwrap().collect().await.unwrap();
+    }
+    let mut written = reached(&store, 4).await;
+    written.sort_unstable();
+    assert_eq!(written, asked);
+    until(|| files(dir.path()).is_empty()).await;
+    let stats = writer.shutdown(60 * SECOND).await;
+    assert_eq!((stats.lost, stats.refused), (0, 0));
 }

@@ -27,8 +27,8 @@ impl WriterConfig {
         self
     }
 
-    /// The most memory that rows may take until they are written, in bytes: half of it for those that wait, an eighth for
-    /// a batch, of which the store makes copies. A row for which there is no room is handled as in a full queue. Default:
+    /// The most memory that rows may take until they are written, in bytes: half of it for all rows, a sixteenth
+    /// for each of the two batches that are being written, of which the store makes copies. A row for which there is no room is handled as in a full queue. Default:
     /// 64 MiB.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.memory = bytes;

@@ -144,7 +144,7 @@ impl<T: TraceStore> Task<T> {
             }
         }
         while batch.len() < self.config.batch
-            && batch.bytes() < self.config.memory / 8
+            && batch.bytes() < self.config.memory / 16
             && let Ok(row) = self.rows.try_recv()
         {
             batch.push(row);
