@@ -10,6 +10,7 @@
 //! | `--rows N` | small rows under the overview, ten million by default |
 //! | `--listed N` | rows of 1 to 4 kB under the owner's lists, a million by default |
 //! | `--only writing`, `figures` or `pages` | one of the three |
+//! | `--keep FOLDER` | keeps the small rows there, and measures over those that it finds |
 //!
 //! A private Postgres is started for it, durable and with the settings that a server's has; it is refused when the disk of
 //! the temporary folder has too little room.
@@ -51,6 +52,7 @@ struct Bench {
     admin: PgConnection,
     store: PgTraceStore,
     rollups: PgRollups,
+    kept: bool,
 }
 
 #[tokio::main]
@@ -88,8 +90,10 @@ async fn main() {
         bench.end().await;
     }
     if does("figures") {
-        let mut bench = Bench::start(&folder.path().join("figures")).await;
+        let kept = argument("--keep").map(PathBuf::from);
+        let mut bench = Bench::start(kept.as_deref().unwrap_or(&folder.path().join("figures"))).await;
         result.extend(figures::run(&mut bench, rows).await);
+        bench.kept = kept.is_some();
         bench.end().await;
     }
     if does("pages") {
@@ -111,15 +115,17 @@ impl Bench {
             Database::connect(&DatabaseOptions::new(cluster.app_url("postgres"))).await.expect("a login");
         let admin = PgConnection::connect(&admin_url).await.expect("the superuser");
         let (store, rollups) = (PgTraceStore::new(&database), PgRollups::new(&database));
-        Self { cluster, folder: folder.to_owned(), database, admin, store, rollups }
+        Self { cluster, folder: folder.to_owned(), database, admin, store, rollups, kept: false }
     }
 
-    /// Stops Postgres and gives the room back.
+    /// Stops Postgres and gives the room back, unless it is kept.
     async fn end(self) {
         drop(self.admin);
         self.database.close().await;
         self.cluster.stop().await.expect("Postgres stops");
-        fs::remove_dir_all(&self.folder).expect("the folder is removed");
+        if !self.kept {
+            fs::remove_dir_all(&self.folder).expect("the folder is removed");
+        }
     }
 
     /// Does something with the fold beside it, each second, as a server has it.
