@@ -143,7 +143,7 @@ impl App {
         let sessions = PgOwnerSessions::new(&platform.database);
         let owner_auth = OwnerAuth::with_sessions(settings, sessions).map_err(failed("the owner's login"))?;
         Ok(Self {
-            owner: OwnerStore::new(&platform.database),
+            owner: OwnerStore::new(&platform.owners),
             zone: config.zone.clone(),
             owner_auth,
             asks: platform.asks.clone(),

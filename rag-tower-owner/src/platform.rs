@@ -36,6 +36,9 @@ use crate::tooling;
 pub(crate) const DATABASE: &str = "postgres";
 /// Connections of what is written in the background.
 const BACKGROUND: u32 = 4;
+/// Connections of the owner's lists and searches, which must not take those of asks. They are few, so that each soon knows
+/// every partition: a connection that meets hundreds of them for the first time takes a tenth of a second for that.
+const OWNER: u32 = 4;
 /// The most that waits on disk for Postgres, in bytes: about half a million rows.
 const JOURNAL: u64 = 2 * 1024 * 1024 * 1024;
 /// Documents that are looked up at once while an index is mended.
@@ -51,6 +54,8 @@ pub(crate) struct Platform {
     pub(crate) database: Database,
     /// What is written in the background goes through connections of its own.
     aside: Database,
+    /// What the owner reads does, too.
+    pub(crate) owners: Database,
     pub(crate) rollups: PgRollups,
     pub(crate) partitions: PgPartitions,
     pub(crate) documents: Arc<PgDocuments>,
@@ -142,6 +147,7 @@ impl Platform {
             conversations,
             rollups: PgRollups::new(&aside),
             partitions: PgPartitions::new(&aside),
+            owners: database.aside(OWNER),
             database,
             aside,
             documents,
@@ -287,7 +293,7 @@ impl Platform {
             tracing::error!(%error, "the vector index could not be flushed; the next start mends it");
         }
         // what was being made for partitions is given up: Postgres may still be at it
-        for database in [&self.aside, &self.database] {
+        for database in [&self.owners, &self.aside, &self.database] {
             if timeout(grace, database.close()).await.is_err() {
                 tracing::warn!("a statement goes on in Postgres, which undoes it");
             }

@@ -47,24 +47,16 @@ struct Reader {
 }
 
 pub async fn run(bench: &mut Bench, rows: usize) -> Map<String, Value> {
-    let until = OffsetDateTime::now_utc();
-    let midnight = until.replace_time(time::Time::MIDNIGHT);
-    let hot = rows / 50;
-    fill(bench, (midnight - YEAR, midnight), 3, rows - hot, Rows::large).await;
-    fill(bench, (midnight, until), 4, hot, Rows::large).await;
-    let mut source = Rows::new(5);
-    let few = (0..FEW).map(|n| {
-        let mut row = source.large(until - YEAR * (n as f64 / FEW as f64));
-        row.question = Some(format!("{RARE} {n}").into());
-        row
-    });
-    bench.store.insert(&few.collect::<Vec<_>>()).await.expect("rows");
-    bench.rollups.fold_all().await.expect("a fold");
-    let began = Instant::now();
-    let partitions = PgPartitions::new(&bench.database);
-    while partitions.close(midnight.date(), 20).await.expect("closed days") > 0 {}
-    let closed = began.elapsed();
-    rag_tower_tests::postgres::run(&mut bench.admin, "VACUUM ANALYZE rag_tower.request_traces").await;
+    // of an earlier run, in a folder that is kept
+    let newest: Option<OffsetDateTime> = sqlx::query_scalar("SELECT max(ts) FROM rag_tower.request_traces")
+        .fetch_one(&mut bench.admin)
+        .await
+        .expect("the newest row");
+    let until = newest.unwrap_or_else(OffsetDateTime::now_utc);
+    let mut closed = Duration::ZERO;
+    if newest.is_none() {
+        closed = prepare(bench, until, rows).await;
+    }
     let sizes: (i64, i64) = sqlx::query_as(
         "SELECT sum(pg_total_relation_size(inhrelid))::bigint, (SELECT sum(pg_relation_size(oid))::bigint FROM pg_class
              WHERE relname LIKE 'request\\_traces\\_%\\_search')
@@ -80,7 +72,8 @@ pub async fn run(bench: &mut Bench, rows: usize) -> Map<String, Value> {
         closed.as_secs_f64() * 1e3 / rows as f64
     );
 
-    let reader = Reader { store: OwnerStore::new(&bench.database), owner: owner().await };
+    // as many connections as a server has for it
+    let reader = Reader { store: OwnerStore::new(&bench.database.aside(4)), owner: owner().await };
     let logs = reader.logs(until).await;
     // of what the rows of the first seed are made from
     let phrase = Rows::new(3).phrase(77);
@@ -100,6 +93,28 @@ pub async fn run(bench: &mut Bench, rows: usize) -> Map<String, Value> {
         "large_rows": rows,
     });
     result.as_object().cloned().unwrap_or_default()
+}
+
+/// Makes the rows, and closes the days that are over: how long that took.
+async fn prepare(bench: &mut Bench, until: OffsetDateTime, rows: usize) -> Duration {
+    let midnight = until.replace_time(time::Time::MIDNIGHT);
+    let hot = rows / 50;
+    fill(bench, (midnight - YEAR, midnight), 3, rows - hot, Rows::large).await;
+    fill(bench, (midnight, until), 4, hot, Rows::large).await;
+    let mut source = Rows::new(5);
+    let few = (0..FEW).map(|n| {
+        let mut row = source.large(until - YEAR * (n as f64 / FEW as f64));
+        row.question = Some(format!("{RARE} {n}").into());
+        row
+    });
+    bench.store.insert(&few.collect::<Vec<_>>()).await.expect("rows");
+    bench.rollups.fold_all().await.expect("a fold");
+    let began = Instant::now();
+    let partitions = PgPartitions::new(&bench.database);
+    while partitions.close(midnight.date(), 20).await.expect("closed days") > 0 {}
+    let closed = began.elapsed();
+    rag_tower_tests::postgres::run(&mut bench.admin, "VACUUM ANALYZE rag_tower.request_traces").await;
+    closed
 }
 
 /// Each filter of the list, of one tenant and of all.

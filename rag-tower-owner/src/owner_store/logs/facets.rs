@@ -18,7 +18,7 @@ use crate::owner_store::OwnerStore;
 /// The most matches of a text that are counted.
 const MATCHES: usize = 10_000;
 /// How long they are looked for.
-const SEARCH: Duration = Duration::from_millis(80);
+const SEARCH: Duration = Duration::from_millis(50);
 /// The most values of a facet.
 const VALUES: usize = 50;
 /// The tenants that the registry knows.

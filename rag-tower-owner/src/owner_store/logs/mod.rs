@@ -34,7 +34,7 @@ const SEARCH: Duration = Duration::from_secs(1);
 /// Rows that are rather passed over than counted by quarters.
 const SHORT: i64 = 300;
 /// Stretches of time that one statement looks in.
-const AT_ONCE: usize = 100;
+const AT_ONCE: usize = 16;
 
 /// A line of a list.
 const LINE: Shape = Shape {
