@@ -12,6 +12,7 @@ import { tiles } from "./owner-tiles.js";
 import { traceBody, traceHead } from "./owner-trace.js";
 
 const PAGE = 50;
+const TRACE_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const ROUTES = ["course_search", "tuition_calculator", "comparison", "create_ticket", "out_of_domain", "docs_search"];
 
 const main = $("#main");
@@ -181,9 +182,17 @@ function date(field) {
 }
 
 function search() {
-  const input = h("input", { class: "input", type: "search", hint: "search_hint", autocomplete: "off", spellcheck: "false", on: { change: () => filter("q", input.value.trim()) } });
+  const input = h("input", { class: "input", type: "search", hint: "search_hint", autocomplete: "off", spellcheck: "false", on: { change: () => find(input) } });
   input.value = state.q;
   return labelled("search", input, "search");
+}
+
+// A trace id opens its trace; anything else is looked for in questions and answers.
+function find(input) {
+  const text = input.value.trim();
+  if (!TRACE_ID.test(text)) return filter("q", text);
+  input.value = state.q;
+  open(text.toLowerCase());
 }
 
 function filter(field, value) {

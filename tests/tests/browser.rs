@@ -81,6 +81,25 @@ async fn a_person_asks_and_the_owner_sees_it() {
         .await;
     owner.until("document.querySelector('#drawer .legend .first') !== null").await;
 
+    // A pasted id opens its trace.
+    let id = owner.eval("document.querySelectorAll('[data-trace]')[1].dataset.trace").await;
+    let id = id.as_str().unwrap().to_owned();
+    owner.eval("document.querySelector('#drawer').close()").await;
+    owner
+        .eval(&format!(
+            "(() => {{ const input = document.querySelector('#filter-search'); input.value = ' {id} ';
+             input.dispatchEvent(new Event('change')); }})()"
+        ))
+        .await;
+    owner
+        .until(&format!(
+            "new URLSearchParams(location.search).get('trace') === '{id}' &&
+             document.querySelector('#drawer').open &&
+             document.querySelector('#drawer').innerText.includes('chính sách hoàn học phí')"
+        ))
+        .await;
+    assert_eq!(owner.eval("new URLSearchParams(location.search).get('q')").await, json!(null));
+
     for page in [&chat, &owner] {
         let outside: Vec<_> = page.requests().iter().filter(|url| !url.starts_with(&origin)).collect();
         assert_eq!(outside, Vec::<&String>::new(), "nothing is asked of anybody else");
