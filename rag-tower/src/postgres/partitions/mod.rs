@@ -6,7 +6,7 @@
 //! | step | when | what |
 //! |---|---|---|
 //! | make | ahead, and when a row of another day comes | a partition that nobody is granted, with row-level security forced |
-//! | close | when its day is over | an index for searching in texts, which would slow writing down before |
+//! | close | an hour after its day is over | an index for searching in texts, which would slow writing down before |
 //! | drop | when its day ended longer ago than rows are kept | the partition with all its rows, never row by row |
 //!
 //! # What stays when a day is dropped
@@ -39,6 +39,9 @@ use super::error::DatabaseError;
 
 /// Days that one upkeep closes: one is usual, more are left from a time without upkeep.
 const CLOSED: u32 = 24;
+/// How long after its end a day is closed: a row belongs to the day in which its ask began, and one that still comes would
+/// wait for the index, with the batch that it is in.
+const SETTLED: time::Duration = time::Duration::hours(1);
 /// Between two of them, so that late rows of many days do not wait one after the other.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -133,7 +136,7 @@ impl PgPartitions {
         let mut closed = 0;
         // one at a time: each is a transaction
         while closed < CLOSED {
-            match self.close(OffsetDateTime::now_utc().date(), 1).await {
+            match self.close((OffsetDateTime::now_utc() - SETTLED).date(), 1).await {
                 Ok(0) => break,
                 Ok(_) => closed += 1,
                 // in use, or dropped by another process meanwhile: the next upkeep sees
