@@ -83,6 +83,8 @@ fn endpoint(app: &Arc<App>, route: Route) -> MethodRouter<Arc<App>> {
     let method = match route.method {
         Method::Get => MethodFilter::GET,
         Method::Post => MethodFilter::POST,
+        Method::Put => MethodFilter::PUT,
+        Method::Delete => MethodFilter::DELETE,
     };
     match route.endpoint {
         Endpoint::ChatPage => on(method, |headers: HeaderMap| async move { page(Page::Chat, &headers) }),
@@ -107,12 +109,7 @@ fn endpoint(app: &Arc<App>, route: Route) -> MethodRouter<Arc<App>> {
         Endpoint::Feedback => on(method, api::feedback::feedback),
         Endpoint::Login => on_service(method, LoginService::new(app.owner_auth.clone())),
         Endpoint::Logout => on_service(method, LogoutService::new(app.owner_auth.clone())),
-        Endpoint::Metrics => on(method, api::owner::metrics),
-        Endpoint::Logs => on(method, api::owner::logs),
-        Endpoint::LogFacets => on(method, api::owner::log_facets),
-        Endpoint::Log => on(method, api::owner::log),
-        Endpoint::Handoffs => on(method, api::owner::handoffs),
-        Endpoint::Tenants => on(method, api::owner::tenants),
+        Endpoint::Owner(endpoint) => api::owner::endpoint(method, endpoint),
         Endpoint::OperatorToken => on(method, api::operator::token),
         Endpoint::OperatorDocuments => on(method, api::operator::documents),
     }

@@ -22,8 +22,12 @@ pub struct Route {
 pub enum Method {
     /// Reads.
     Get,
-    /// Changes or asks something.
+    /// Makes, changes or asks something.
     Post,
+    /// Replaces.
+    Put,
+    /// Takes away.
+    Delete,
 }
 
 /// Who may call a route.
@@ -75,14 +79,20 @@ pub(crate) enum Endpoint {
     Feedback,
     Login,
     Logout,
+    Owner(OwnerEndpoint),
+    OperatorToken,
+    OperatorDocuments,
+}
+
+/// What runs below `/owner/api`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnerEndpoint {
     Metrics,
     Logs,
     LogFacets,
     Log,
     Handoffs,
     Tenants,
-    OperatorToken,
-    OperatorDocuments,
 }
 
 use Auth::{Demo, Operator, Public, Tenant, Upgrade};
@@ -103,12 +113,12 @@ pub const ROUTES: [Route; 20] = [
     route(Post, "/feedback", Tenant, Scope, Endpoint::Feedback),
     route(Post, "/owner/auth/login", Public, NoTenantData, Endpoint::Login),
     route(Post, "/owner/auth/logout", Public, NoTenantData, Endpoint::Logout),
-    route(Get, "/owner/api/metrics", Auth::Owner, Isolation::Owner, Endpoint::Metrics),
-    route(Get, "/owner/api/logs", Auth::Owner, Isolation::Owner, Endpoint::Logs),
-    route(Get, "/owner/api/logs/facets", Auth::Owner, Isolation::Owner, Endpoint::LogFacets),
-    route(Get, "/owner/api/logs/{trace_id}", Auth::Owner, Isolation::Owner, Endpoint::Log),
-    route(Get, "/owner/api/handoffs", Auth::Owner, Isolation::Owner, Endpoint::Handoffs),
-    route(Get, "/owner/api/tenants", Auth::Owner, Isolation::Owner, Endpoint::Tenants),
+    owner(Get, "/owner/api/metrics", OwnerEndpoint::Metrics),
+    owner(Get, "/owner/api/logs", OwnerEndpoint::Logs),
+    owner(Get, "/owner/api/logs/facets", OwnerEndpoint::LogFacets),
+    owner(Get, "/owner/api/logs/{trace_id}", OwnerEndpoint::Log),
+    owner(Get, "/owner/api/handoffs", OwnerEndpoint::Handoffs),
+    owner(Get, "/owner/api/tenants", OwnerEndpoint::Tenants),
     route(Post, "/operator/token", Operator, OneTenant, Endpoint::OperatorToken),
     route(Post, "/operator/documents", Operator, OneTenant, Endpoint::OperatorDocuments),
 ];
@@ -135,6 +145,11 @@ const fn route(
     Route { method, path, auth, isolation, endpoint }
 }
 
+/// A route below `/owner/api`.
+const fn owner(method: Method, path: &'static str, endpoint: OwnerEndpoint) -> Route {
+    route(method, path, Auth::Owner, Isolation::Owner, Endpoint::Owner(endpoint))
+}
+
 // === impl Method ===
 
 impl Method {
@@ -144,6 +159,8 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
         }
     }
 }

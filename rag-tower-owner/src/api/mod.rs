@@ -5,4 +5,3 @@ pub(crate) mod feedback;
 pub(crate) mod health;
 pub(crate) mod operator;
 pub(crate) mod owner;
-pub(crate) mod params;

@@ -1,4 +1,4 @@
-//! What the owner's lists are filtered by: query parameters in, checked values out.
+//! A moment as a person or a program writes it in, the moment out.
 
 use rag_tower::http::Problem;
 use time::macros::format_description;
@@ -6,11 +6,6 @@ use time::{Date, OffsetDateTime};
 
 use crate::http::invalid;
 use crate::zone::Zone;
-
-/// The rows of a page, unless asked otherwise.
-const LIMIT: u32 = 50;
-/// The most rows of a page.
-const MOST: u32 = 200;
 
 /// Which end of a range a date stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,23 +31,6 @@ pub(crate) fn moment(end: End, text: Option<&str>, zone: &Zone) -> Result<Option
         day.and_then(|day| zone.start_of(day)).ok_or_else(refused)?
     };
     Ok(Some(at))
-}
-
-/// How many rows: 1 to 200, 50 when nothing is said.
-pub(crate) fn limit(text: Option<&str>) -> Result<u32, Problem> {
-    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(LIMIT) };
-    text.parse()
-        .ok()
-        .filter(|limit| (1..=MOST).contains(limit))
-        .ok_or_else(|| invalid(format!("`limit` cannot be used: expected a whole number from 1 to {MOST}")))
-}
-
-/// Where a page begins: 0 when nothing is said.
-pub(crate) fn offset(text: Option<&str>) -> Result<u64, Problem> {
-    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(0) };
-    text.parse::<u32>()
-        .map(u64::from)
-        .map_err(|_| invalid("`offset` cannot be used: expected a whole number from 0".to_owned()))
 }
 
 #[cfg(test)]
@@ -84,10 +62,5 @@ mod tests {
             let problem = moment(End::Since, Some(text), &"UTC".parse().unwrap()).expect_err(text);
             assert_eq!(problem.status(), http::StatusCode::BAD_REQUEST);
         }
-        assert_eq!(limit(None).unwrap(), 50);
-        for text in ["0", "201", "-1", "many"] {
-            assert!(limit(Some(text)).is_err(), "{text}");
-        }
-        assert!(offset(Some("-1")).is_err());
     }
 }

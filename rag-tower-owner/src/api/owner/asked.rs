@@ -1,0 +1,104 @@
+//! What the owner's routes are asked with: query parameters in, checked values out. An empty one is none.
+
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
+use rag_tower::http::Problem;
+use rag_tower::tenant::TenantId;
+use time::OffsetDateTime;
+
+use super::moment::{End, moment};
+use crate::http::invalid;
+use crate::owner_store::{Cursor, Page};
+use crate::zone::Zone;
+
+/// The rows of a page, unless asked otherwise.
+const LIMIT: u32 = 50;
+/// The most rows of a page.
+const MOST: u32 = 200;
+
+/// From a moment, until before another.
+pub(super) type Range = (Option<OffsetDateTime>, Option<OffsetDateTime>);
+
+/// The parameters of a request, whose names are `expected`.
+pub(super) fn params<T>(asked: Result<Query<T>, QueryRejection>, expected: &str) -> Result<T, Problem> {
+    asked
+        .map(|Query(params)| params)
+        .map_err(|_| invalid(format!("the query cannot be used: expected {expected}, each at most once")))
+}
+
+/// What stands in a parameter.
+pub(super) fn given(text: Option<&str>) -> Option<&str> {
+    text.map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// `tenant_id`.
+pub(super) fn tenant(text: Option<&str>) -> Result<Option<TenantId>, Problem> {
+    given(text)
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| invalid("`tenant_id` cannot be used: expected a tenant's id, a UUID".to_owned()))
+}
+
+/// `since` and `until`.
+pub(super) fn range(since: Option<&str>, until: Option<&str>, zone: &Zone) -> Result<Range, Problem> {
+    Ok((moment(End::Since, since, zone)?, moment(End::Until, until, zone)?))
+}
+
+/// One of the values that there are.
+pub(super) fn one_of(name: &str, text: Option<&str>, known: &[&str]) -> Result<Option<String>, Problem> {
+    let Some(text) = given(text) else { return Ok(None) };
+    if known.contains(&text) {
+        return Ok(Some(text.to_owned()));
+    }
+    Err(invalid(format!("`{name}` cannot be used: expected one of {}", known.join(", "))))
+}
+
+/// A name that a row may have.
+pub(super) fn name(what: &str, text: Option<&str>) -> Result<Option<String>, Problem> {
+    let text = given(text);
+    if text.is_some_and(|text| text.contains('\0')) {
+        return Err(invalid(format!("`{what}` cannot be used: it holds a NUL character, which no name has")));
+    }
+    Ok(text.map(str::to_owned))
+}
+
+/// `limit`, `offset` and `cursor`.
+pub(super) fn page(limit: Option<&str>, offset: Option<&str>, cursor: Option<&str>) -> Result<Page, Problem> {
+    let page = Page::first(rows(limit)?).skipping(skipped(offset)?);
+    let Some(cursor) = given(cursor) else { return Ok(page) };
+    let cursor: Cursor =
+        cursor.parse().map_err(|expected| invalid(format!("`cursor` cannot be used: {expected}")))?;
+    Ok(page.after(cursor))
+}
+
+/// How many rows: 1 to 200, 50 when nothing is said.
+fn rows(text: Option<&str>) -> Result<u32, Problem> {
+    let Some(text) = given(text) else { return Ok(LIMIT) };
+    text.parse()
+        .ok()
+        .filter(|limit| (1..=MOST).contains(limit))
+        .ok_or_else(|| invalid(format!("`limit` cannot be used: expected a whole number from 1 to {MOST}")))
+}
+
+/// Where a page begins: 0 when nothing is said.
+fn skipped(text: Option<&str>) -> Result<u64, Problem> {
+    let Some(text) = given(text) else { return Ok(0) };
+    text.parse::<u32>()
+        .map(u64::from)
+        .map_err(|_| invalid("`offset` cannot be used: expected a whole number from 0".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_its_limits() {
+        assert_eq!(page(None, Some(" "), None).unwrap().limit, 50);
+        for limit in ["0", "201", "-1", "many"] {
+            assert!(page(Some(limit), None, None).is_err(), "{limit}");
+        }
+        assert!(page(None, Some("-1"), None).is_err());
+        assert!(page(None, None, Some("here")).is_err());
+    }
+}

@@ -1,0 +1,46 @@
+//! `/owner/api/*`: what happened, for the owner of the platform. Personal data is masked where it is read.
+
+mod asked;
+mod figures;
+mod handoffs;
+mod logs;
+mod moment;
+mod tenants;
+
+use std::sync::Arc;
+
+use axum::routing::{MethodFilter, MethodRouter, on};
+use http::StatusCode;
+use rag_tower::Stage;
+use rag_tower::http::Problem;
+use rag_tower::postgres::DatabaseError;
+
+use crate::app::App;
+use crate::routes::OwnerEndpoint;
+
+/// What runs.
+pub(crate) fn endpoint(method: MethodFilter, endpoint: OwnerEndpoint) -> MethodRouter<Arc<App>> {
+    match endpoint {
+        OwnerEndpoint::Metrics => on(method, figures::metrics),
+        OwnerEndpoint::Logs => on(method, logs::list),
+        OwnerEndpoint::LogFacets => on(method, logs::facets),
+        OwnerEndpoint::Log => on(method, logs::one),
+        OwnerEndpoint::Handoffs => on(method, handoffs::list),
+        OwnerEndpoint::Tenants => on(method, tenants::list),
+    }
+}
+
+fn problem(error: DatabaseError) -> Problem {
+    if let DatabaseError::TooLong(_) = error {
+        return Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "too_costly",
+            "this takes longer than it may: choose a shorter time, a tenant, a route or a status, or look for more letters",
+        );
+    }
+    Problem::from(error.at(Stage::Http))
+}
+
+fn not_found(what: &str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"))
+}
