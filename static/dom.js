@@ -119,14 +119,12 @@ async function toClipboard(text) {
 
 /** The language and theme switches that both pages carry. */
 export function pageSwitches(i18n) {
-  const language = h("button", {
-    type: "button",
-    class: "quiet lang",
-    label: "switch_language",
-    tip: "switch_language",
-    on: { click: () => i18n.setLanguage(i18n.language() === "en" ? "vi" : "en") },
-  });
-  const show = () => (language.textContent = i18n.language() === "en" ? "VI" : "EN");
+  const language = h(
+    "select",
+    { class: "input lang", label: "switch_language", tip: "switch_language", on: { change: () => i18n.setLanguage(language.value) } },
+    Object.entries(i18n.LANGUAGES).map(([code, name]) => h("option", { value: code, lang: code }, name)),
+  );
+  const show = () => (language.value = i18n.language());
   show();
   i18n.onLanguage(show);
   const theme = h(

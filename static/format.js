@@ -1,11 +1,11 @@
 // Numbers, times and text that somebody else wrote.
 
-import { language } from "./i18n.js";
+import { locale } from "./i18n.js";
 
 export const DASH = "–";
 
 export function number(value, options = {}) {
-  return value === null || value === undefined ? DASH : new Intl.NumberFormat(language(), options).format(value);
+  return value === null || value === undefined ? DASH : new Intl.NumberFormat(locale(), options).format(value);
 }
 
 export function percent(fraction) {
@@ -31,14 +31,14 @@ export function when(ts) {
   if (!date) return DASH;
   const parts = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
   if (date.getFullYear() !== new Date().getFullYear()) parts.year = "numeric";
-  return new Intl.DateTimeFormat(language(), parts).format(date);
+  return new Intl.DateTimeFormat(locale(), parts).format(date);
 }
 
 /** The same moment in UTC and in the local zone, for a tooltip. */
 export function whenFull(ts) {
   const date = toDate(ts);
   if (!date) return "";
-  const local = new Intl.DateTimeFormat(language(), { dateStyle: "full", timeStyle: "long" }).format(date);
+  const local = new Intl.DateTimeFormat(locale(), { dateStyle: "full", timeStyle: "long" }).format(date);
   return `${date.toISOString()} · ${local}`;
 }
 

@@ -1,9 +1,14 @@
 // One catalogue per language; every element remembers its key, so that switching needs no reload.
 
 import en from "./i18n/en.js";
+import fa from "./i18n/fa.js";
 import vi from "./i18n/vi.js";
 
-const CATALOGUES = { en, vi };
+const CATALOGUES = { en, vi, fa };
+// Persian digits and words, but the calendar of every filter, export and log line.
+const LOCALES = { en: "en", vi: "vi", fa: "fa-u-ca-gregory" };
+/** Every language by its code, each in its own words. */
+export const LANGUAGES = { en: "English", vi: "Tiếng Việt", fa: "فارسی" };
 const listeners = [];
 let current = first();
 
@@ -15,12 +20,18 @@ function first() {
   } catch {
     // No storage: the browser's language decides.
   }
-  const wanted = asked ?? kept ?? navigator.language ?? "en";
-  return wanted.toLowerCase().startsWith("vi") ? "vi" : "en";
+  const wanted = (asked ?? kept ?? navigator.language ?? "en").toLowerCase().slice(0, 2);
+  return Object.hasOwn(CATALOGUES, wanted) ? wanted : "en";
 }
 
-/** The language in use: "en" or "vi". */
+/** The code of the language in use. */
 export const language = () => current;
+
+/** What numbers and times are written by. */
+export const locale = () => LOCALES[current];
+
+/** "rtl" when the language in use is written from right to left. */
+export const direction = () => (current === "fa" ? "rtl" : "ltr");
 
 /** Text for a key. A value may be a template with {names}, or plural forms chosen by `args.n`. */
 export function t(key, args = {}) {
@@ -52,13 +63,14 @@ function put(el, slot) {
 /** Writes every tied text under `root` in the current language. */
 export function translate(root = document) {
   document.documentElement.lang = current;
+  document.documentElement.dir = direction();
   for (const el of root.querySelectorAll("[data-i18n-text],[data-i18n-label],[data-i18n-title],[data-i18n-hint]"))
     for (const slot of Object.keys(SLOTS)) put(el, slot);
 }
 
 /** Switches the language, remembers it, and tells the listeners. */
 export function setLanguage(next) {
-  current = next in CATALOGUES ? next : "en";
+  current = Object.hasOwn(CATALOGUES, next) ? next : "en";
   try {
     localStorage.setItem("rag-tower.lang", current);
   } catch {

@@ -2,7 +2,7 @@
 export default {
   // both pages
   skip: "Skip to content",
-  switch_language: "Xem bằng tiếng Việt",
+  switch_language: "Language",
   switch_theme: "Switch between light and dark",
   copied: "Copied",
   copy_trace: "Copy trace id",

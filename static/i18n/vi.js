@@ -2,7 +2,7 @@
 export default {
   // cả hai trang
   skip: "Tới nội dung chính",
-  switch_language: "View in English",
+  switch_language: "Ngôn ngữ",
   switch_theme: "Đổi nền sáng hoặc tối",
   copied: "Đã sao chép",
   copy_trace: "Sao chép mã truy vết",

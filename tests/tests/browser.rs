@@ -136,9 +136,12 @@ async fn an_answers_markdown_is_formatted_and_nothing_in_it_runs() {
     // A citation shows its source, and the other language leaves the answer as it is.
     chat.click(".turn .answer .cite").await;
     chat.until("document.querySelector('.turn .sources li.shown details[open]') !== null").await;
-    let language = chat.eval("document.documentElement.lang").await;
-    chat.click(".lang").await;
-    chat.until(&format!("document.documentElement.lang !== {language}")).await;
+    chat.eval(
+        "(() => { const languages = document.querySelector('.lang'); languages.value = 'fa';
+         languages.dispatchEvent(new Event('change')); })()",
+    )
+    .await;
+    chat.until("document.documentElement.lang === 'fa' && document.documentElement.dir === 'rtl'").await;
     assert_eq!(chat.eval(&FORMATTED.replace("SELECTOR", ".turn .answer")).await, wanted);
 
     let mut owner = Page::open(&format!("{origin}/owner"), 1200, 900).await;

@@ -1,4 +1,4 @@
-//! The pages obey the policy they are served under, name only what exists, and speak both languages.
+//! The pages obey the policy they are served under, name only what exists, and speak each language.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -107,8 +107,8 @@ fn scripts_never_parse_text_as_markup_or_code() {
 }
 
 #[test]
-fn both_catalogues_have_the_same_entries_with_the_same_arguments() {
-    let (english, vietnamese) = (catalogue("en"), catalogue("vi"));
+fn the_catalogues_have_the_same_entries_with_the_same_arguments() {
+    let (english, vietnamese, persian) = (catalogue("en"), catalogue("vi"), catalogue("fa"));
     assert!(english.len() > 100, "only {} entries were read", english.len());
     assert!(english.keys().eq(vietnamese.keys()), "{:?}", {
         let (en, vi): (BTreeSet<_>, BTreeSet<_>) = (english.keys().collect(), vietnamese.keys().collect());
@@ -116,6 +116,10 @@ fn both_catalogues_have_the_same_entries_with_the_same_arguments() {
     });
     for (key, value) in &english {
         assert_eq!(arguments(value), arguments(&vietnamese[key]), "arguments of {key}");
+    }
+    for (key, value) in &persian {
+        assert!(english.contains_key(key), "fa.js has {key}, which is nowhere else");
+        assert_eq!(arguments(&english[key]), arguments(value), "arguments of {key}");
     }
 }
 
