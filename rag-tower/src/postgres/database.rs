@@ -172,6 +172,12 @@ impl Database {
         (self.pool.size(), self.pool.num_idle())
     }
 
+    /// True while another connection can be had without waiting for somebody to give one back.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.pool.num_idle() > 0 || self.pool.size() < self.pool.options().get_max_connections()
+    }
+
     /// True when the database answers.
     pub async fn is_up(&self) -> bool {
         sqlx::query(sql::PING).execute(&self.pool).await.is_ok()

@@ -242,6 +242,8 @@ async fn open_and_closed_days_and_a_missing_extension_find_the_same() {
     searches_agree(&store, &rows).await;
     assert!(partitions.close(date!(2026 - 04 - 01), 400).await.unwrap() > 1);
     searches_agree(&store, &rows).await;
+    // days that are looked into at once, and one after the other
+    searches_agree(&OwnerStore::new(&fixture.database.aside(1)), &rows).await;
     // what comes late into a closed day is found
     let late = row(4);
     PgTraceStore::new(&fixture.database).insert(&[late.clone(), late.clone()]).await.unwrap();

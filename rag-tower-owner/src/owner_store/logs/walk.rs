@@ -4,6 +4,10 @@
 //! newest matches, and can be continued. Where a day has an index of its texts, either way is open: to look into the
 //! index, which costs what the matches cost, or to read the rows in order, which costs what lies between them. How many of
 //! the first rows hold the text says which is cheaper.
+//!
+//! What a look costs is mostly to plan and to open one index after the other, a day each, which a connection does one at a
+//! time. So a look over several days goes by two connections, the newer days by one and the older by the other, as long as
+//! nobody waits for a connection.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -91,7 +95,7 @@ impl OwnerStore {
             held: 0,
             hopeless: false,
         };
-        let mut tx = Some(tx);
+        let (mut tx, mut beside) = (Some(tx), None);
         let mut rows: Vec<T> = Vec::new();
         while rows.len() < hunt.most && !walk.windows.is_empty() {
             let left = walk.deadline.saturating_duration_since(Instant::now());
@@ -106,10 +110,18 @@ impl OwnerStore {
             };
             let looks = walk.prefers_index(hunt.most - rows.len());
             // a look that takes all the time there is must not be all that is done
-            open.bound(if looks { left / 2 } else { left }).await?;
+            let bound = if looks { left / 2 } else { left };
+            open.bound(bound).await?;
+            let mut second: Option<OwnerTx> = beside.take();
+            if looks && second.is_none() && self.database.has_room() {
+                second = Some(OwnerTx::snapshot(&self.database).await?);
+            }
+            if let Some(second) = &mut second {
+                second.bound(bound).await?;
+            }
             let began = Instant::now();
             let found = if looks {
-                walk.look(&mut open, hunt.most - rows.len()).await
+                walk.look(&mut open, second.as_mut(), hunt.most - rows.len()).await
             } else {
                 walk.scan(&mut open).await
             };
@@ -119,7 +131,7 @@ impl OwnerStore {
                     for row in found {
                         rows.push(T::from_row(&row)?);
                     }
-                    tx = Some(open);
+                    (tx, beside) = (Some(open), second);
                 }
                 Err(DatabaseError::TooLong(_)) if looks => walk.hopeless = true,
                 // nothing was reached at all: the filter itself is too costly
@@ -191,16 +203,42 @@ impl Walk<'_> {
     }
 
     /// Looks into the index of the next days.
-    async fn look(&mut self, tx: &mut OwnerTx, wanted: usize) -> Result<Vec<PgRow>, DatabaseError> {
+    async fn look(
+        &mut self,
+        tx: &mut OwnerTx,
+        beside: Option<&mut OwnerTx>,
+        wanted: usize,
+    ) -> Result<Vec<PgRow>, DatabaseError> {
         let (stretches, within) = self.take(self.look, true);
-        let Hunt { filter, text, shape, .. } = *self.hunt;
-        let rows = Rows { filter, stretches: &stretches, after: self.after };
-        let mut statement = rows.indexed(shape, text, i64::try_from(wanted).unwrap_or(i64::MAX));
-        let found = statement.build().persistent(false).fetch_all(tx.connection()).await?;
+        let (newer, older) = stretches.split_at(stretches.len().div_ceil(2));
+        let mut found = match beside {
+            Some(beside) if !older.is_empty() => {
+                let both = (self.indexed(tx, newer, wanted), self.indexed(beside, older, wanted));
+                let (newer, older) = tokio::join!(both.0, both.1);
+                let mut found = newer?;
+                found.extend(older?);
+                found
+            }
+            _ => self.indexed(tx, &stretches, wanted).await?,
+        };
+        found.truncate(wanted);
         self.seen += within;
         self.held += found.len() as i64;
         self.windows.drain(..stretches.len());
         Ok(found)
+    }
+
+    /// The newest rows of these stretches that hold the text.
+    async fn indexed(
+        &self,
+        tx: &mut OwnerTx,
+        stretches: &[Stretch],
+        wanted: usize,
+    ) -> Result<Vec<PgRow>, DatabaseError> {
+        let Hunt { filter, text, shape, .. } = *self.hunt;
+        let rows = Rows { filter, stretches, after: self.after };
+        let mut statement = rows.indexed(shape, text, i64::try_from(wanted).unwrap_or(i64::MAX));
+        Ok(statement.build().persistent(false).fetch_all(tx.connection()).await?)
     }
 
     /// The next windows that together hold so many rows, one at least, and how many they hold.
