@@ -2,13 +2,14 @@
 
 /** A failure with what the server said about it. `kind` is "network" or "truncated" for our own. */
 export class Problem extends Error {
-  constructor({ title, detail, status = 0, kind = "", trace_id = null } = {}, retryAfter = null) {
+  constructor({ title, detail, status = 0, kind = "", trace_id = null, request_id = null } = {}, retryAfter = null) {
     super(detail || title || kind || `HTTP ${status}`);
     this.title = title ?? "";
     this.detail = detail ?? "";
     this.status = status;
     this.kind = kind;
     this.traceId = trace_id;
+    this.requestId = request_id;
     this.retryAfter = retryAfter;
   }
 }
@@ -61,7 +62,7 @@ async function problemOf(response) {
   } catch {
     // Not JSON: the status speaks for itself.
   }
-  return new Problem({ ...body, status: response.status }, Number.isFinite(seconds) ? seconds : null);
+  return new Problem({ request_id: response.headers.get("X-Request-Id"), ...body, status: response.status }, Number.isFinite(seconds) ? seconds : null);
 }
 
 /** Server-sent events of a response body as {event, data}, data parsed as JSON. */

@@ -25,20 +25,44 @@ export function score(value) {
   return typeof value === "number" ? number(value, { maximumSignificantDigits: 3 }) : DASH;
 }
 
-/** A time in the browser's zone. Accepts RFC 3339, or epoch seconds. */
-export function when(ts) {
-  const date = toDate(ts);
-  if (!date) return DASH;
-  const parts = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
-  if (date.getFullYear() !== new Date().getFullYear()) parts.year = "numeric";
-  return new Intl.DateTimeFormat(locale(), parts).format(date);
+// All times are shown in one zone: the browser's, until a page is told of another.
+let shownIn = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC";
+
+/** The zone that times are shown in. */
+export const zone = () => shownIn;
+
+/** Shows times in another zone from now on; one that the browser does not know changes nothing. */
+export function setZone(name) {
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: name });
+    shownIn = name;
+  } catch {
+    // An older browser may lack a zone.
+  }
 }
 
-/** The same moment in UTC and in the local zone, for a tooltip. */
+const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const WHENS = {
+  full: { month: "short", day: "numeric", ...CLOCK, second: "2-digit" },
+  short: { month: "short", day: "numeric", ...CLOCK },
+  day: { month: "short", day: "numeric" },
+  time: { ...CLOCK, second: "2-digit" },
+};
+
+/** A time in that zone: "full", "short" (to the minute), "day" or "time". Accepts RFC 3339, or epoch seconds. */
+export function when(ts, how = "full") {
+  const date = toDate(ts);
+  if (!date) return DASH;
+  const year = (at) => new Intl.DateTimeFormat("en", { year: "numeric", timeZone: shownIn }).format(at);
+  const dated = how !== "time" && year(date) !== year(new Date());
+  return new Intl.DateTimeFormat(locale(), { ...WHENS[how], ...(dated ? { year: "numeric" } : {}), timeZone: shownIn }).format(date);
+}
+
+/** The same moment in UTC and in that zone, for a tooltip. */
 export function whenFull(ts) {
   const date = toDate(ts);
   if (!date) return "";
-  const local = new Intl.DateTimeFormat(locale(), { dateStyle: "full", timeStyle: "long" }).format(date);
+  const local = new Intl.DateTimeFormat(locale(), { dateStyle: "full", timeStyle: "long", timeZone: shownIn }).format(date);
   return `${date.toISOString()} · ${local}`;
 }
 
@@ -47,8 +71,6 @@ function toDate(ts) {
   const date = new Date(typeof ts === "number" ? ts * 1000 : ts);
   return Number.isNaN(date.getTime()) ? null : date;
 }
-
-export const zone = () => Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC";
 
 /** The first group of an id, enough to recognise it. */
 export const shortId = (id) => (id && id.length > 13 ? `${id.slice(0, 4)}…${id.slice(-6)}` : (id ?? DASH));

@@ -66,7 +66,7 @@ async fn a_person_asks_and_the_owner_sees_it() {
     chat.click("#go").await;
     chat.until("document.querySelectorAll('.turn[aria-busy=false]').length === 2").await;
 
-    let mut owner = Page::open(&format!("{origin}/owner"), 1200, 900).await;
+    let mut owner = Page::open(&format!("{origin}/owner?screen=logs"), 1200, 900).await;
     owner.type_into("#username", OWNER).await;
     owner.type_into("#password", PASSWORD).await;
     owner.click("form button.primary").await;
@@ -82,9 +82,9 @@ async fn a_person_asks_and_the_owner_sees_it() {
     owner.until("document.querySelector('#drawer .legend .first') !== null").await;
 
     // A pasted id opens its trace.
-    let id = owner.eval("document.querySelectorAll('[data-trace]')[1].dataset.trace").await;
+    let id = owner.eval("document.querySelectorAll('[data-row]')[1].dataset.row").await;
     let id = id.as_str().unwrap().to_owned();
-    owner.eval("document.querySelector('#drawer').close()").await;
+    owner.eval("document.querySelector('#drawer [data-close]').click()").await;
     owner
         .eval(&format!(
             "(() => {{ const input = document.querySelector('#filter-search'); input.value = ' {id} ';
@@ -144,7 +144,7 @@ async fn an_answers_markdown_is_formatted_and_nothing_in_it_runs() {
     chat.until("document.documentElement.lang === 'fa' && document.documentElement.dir === 'rtl'").await;
     assert_eq!(chat.eval(&FORMATTED.replace("SELECTOR", ".turn .answer")).await, wanted);
 
-    let mut owner = Page::open(&format!("{origin}/owner"), 1200, 900).await;
+    let mut owner = Page::open(&format!("{origin}/owner?screen=logs"), 1200, 900).await;
     owner.type_into("#username", OWNER).await;
     owner.type_into("#password", PASSWORD).await;
     owner.click("form button.primary").await;

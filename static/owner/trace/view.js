@@ -1,25 +1,22 @@
 // One request from its question to its last span. Everything here was written by strangers: text only,
 // and of an answer's Markdown what `blocks` makes of it.
 
-import { blocks } from "./answer.js";
-import { copyButton, h, icon } from "./dom.js";
-import { DASH, millis, number, score, visible } from "./format.js";
-import { t } from "./i18n.js";
-import { routeName } from "./owner-logs.js";
-import { idCopy, moment, statusBadge } from "./owner-parts.js";
+import { blocks } from "../../answer.js";
+import { copyButton, h, icon } from "../../dom.js";
+import { DASH, millis, number, score, visible } from "../../format.js";
+import { t } from "../../i18n.js";
+import { idCopy, moment, routeName, statusBadge } from "../parts.js";
 
 const SPANS_DRAWN = 200;
 const HITS_DRAWN = 50;
 
-/** The head of the drawer; `step(±1)` moves inside the list, and is absent at its ends. */
-export function traceHead({ previous, next, close }) {
-  const button = (name, label, act) =>
-    h("button", { type: "button", class: "quiet", label, tip: label, disabled: !act, on: act ? { click: act } : {} }, icon(name));
-  return h("header", {}, h("h2", { i18n: "trace" }), button("previous", "previous_trace", previous), button("next", "next_trace", next), button("close", "close", close));
+/** A trace by its id, as { nodes, tab(name) }. */
+export async function traceView(id, tab, signal, tools) {
+  const trace = await tools.get(`/logs/${encodeURIComponent(id)}`, {}, signal);
+  return { nodes: traceBody(trace, tools.tenantName), tab() {} };
 }
 
-/** The body of the drawer for one record. */
-export function traceBody(trace, tenantName) {
+function traceBody(trace, tenantName) {
   return [
     h(
       "div",
