@@ -49,7 +49,7 @@ pub(crate) struct App {
 /// The router: every route of the table, and nothing else.
 pub(crate) fn build(app: Arc<App>) -> Router {
     let mut router = Router::new();
-    for route in ROUTES {
+    for &route in ROUTES {
         // outside demo mode its routes are not there at all
         if route.auth != Auth::Demo || app.demo.is_some() {
             router = router.route(route.path, guarded(&app, route));
@@ -164,40 +164,68 @@ impl App {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::time::Duration;
 
     use axum::body::Body;
     use http::Request;
+    use tempfile::TempDir;
     use tower::ServiceExt;
 
     use super::*;
     use crate::data_dir::DataDir;
 
+    /// The owner's password in tests.
+    pub(crate) const PASSWORD: &str = "test-owner-password-0123456789";
+
+    /// The whole application on a database of its own, without listeners.
+    pub(crate) struct Running {
+        pub(crate) router: Router,
+        pub(crate) platform: Platform,
+        pub(crate) secrets: Secrets,
+        _folder: TempDir,
+    }
+
+    impl Running {
+        pub(crate) async fn start() -> Self {
+            let open = std::fs::Permissions::from_mode(0o711);
+            let folder = tempfile::Builder::new().permissions(open).tempdir().unwrap();
+            let data = DataDir::open(folder.path()).unwrap();
+            let environment = [
+                ("RAG_TOWER_DATA".to_owned(), folder.path().display().to_string()),
+                ("OWNER_PASSWORD".to_owned(), PASSWORD.to_owned()),
+            ];
+            let config = Config::read(None, environment).unwrap();
+            let secrets = Secrets::load(&config, &data).unwrap();
+            let owner = OwnerSecret::load(&config, &data).unwrap();
+            let platform = Platform::start(&config, &data).await.unwrap();
+            let demo = platform.fill(&config, &secrets).await.unwrap();
+            let app = App::new(&config, (&secrets, &owner), &platform, demo).unwrap();
+            Self { router: build(Arc::new(app)), platform, secrets, _folder: folder }
+        }
+
+        pub(crate) async fn stop(self) {
+            drop(self.router);
+            self.platform.stop(Duration::from_secs(5)).await;
+        }
+    }
+
     /// Every route of the table is in the router, and lets nobody in whom the table does not.
     #[tokio::test]
     async fn every_route_asks_for_what_the_table_says() {
-        let open = std::fs::Permissions::from_mode(0o711);
-        let folder = tempfile::Builder::new().permissions(open).tempdir().unwrap();
-        let data = DataDir::open(folder.path()).unwrap();
-        let environment = [("RAG_TOWER_DATA".to_owned(), folder.path().display().to_string())];
-        let config = Config::read(None, environment).unwrap();
-        let secrets = Secrets::load(&config, &data).unwrap();
-        let owner = OwnerSecret::load(&config, &data).unwrap();
-        let platform = Platform::start(&config, &data).await.unwrap();
-        let demo = platform.fill(&config, &secrets).await.unwrap();
-        let router = build(Arc::new(App::new(&config, (&secrets, &owner), &platform, demo).unwrap()));
+        let running = Running::start().await;
+        let (router, secrets) = (&running.router, &running.secrets);
 
         let send = async |method: &str, path: &str, key: Option<&str>| {
-            let path = path.replace("{*file}", "chat.js").replace("{trace_id}", "x");
+            let path = path.replace("{*file}", "chat.js").replace(['{', '}'], "");
             let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
             if let Some(key) = key {
                 request = request.header("authorization", format!("Bearer {key}"));
             }
             router.clone().oneshot(request.body(Body::from("{")).unwrap()).await.unwrap().status()
         };
-        for Route { method, path, auth, .. } in ROUTES {
+        for &Route { method, path, auth, .. } in ROUTES {
             let status = send(method.as_str(), path, None).await;
             let place = format!("{} {path}: {status}", method.as_str());
             assert_ne!(status, StatusCode::NOT_FOUND, "{place}");
@@ -213,7 +241,6 @@ mod tests {
         }
         assert_eq!(send("GET", "/nothing", None).await, StatusCode::NOT_FOUND);
         assert_eq!(send("DELETE", "/query", None).await, StatusCode::METHOD_NOT_ALLOWED);
-        drop(router);
-        platform.stop(Duration::from_secs(5)).await;
+        running.stop().await;
     }
 }

@@ -44,7 +44,7 @@ pub(crate) async fn configured(database: &Database) -> Result<Vec<TenantId>, Fai
 /// Outside demo mode no demo key counts.
 pub(crate) async fn revoke_demo_keys(database: &Database) -> Result<(), Failure> {
     let revoke = async {
-        let mut tx = OwnerTx::begin(database).await?;
+        let mut tx = OwnerTx::change(database).await?;
         sqlx::query(REVOKE_OTHERS).bind(DEMO).bind([0_u8].as_slice()).execute(tx.connection()).await?;
         tx.commit().await
     };
@@ -57,7 +57,7 @@ async fn put(
     data: &TenantData,
     key: Option<&str>,
 ) -> Result<(), DatabaseError> {
-    let mut tx = OwnerTx::begin(database).await?;
+    let mut tx = OwnerTx::change(database).await?;
     sqlx::query(PUT_TENANT)
         .bind(id.as_uuid())
         .bind(&data.tenant.slug)

@@ -92,15 +92,25 @@ pub(crate) enum OwnerEndpoint {
     LogFacets,
     Log,
     Handoffs,
+    Handoff,
+    HandoffTransition,
+    HandoffNote,
+    HandoffReveal,
+    Feedback,
+    FeedbackReview,
+    Views,
+    NewView,
+    DeleteView,
+    Audit,
     Tenants,
 }
 
 use Auth::{Demo, Operator, Public, Tenant, Upgrade};
 use Isolation::{DemoTenants, NoTenantData, OneTenant, Scope};
-use Method::{Get, Post};
+use Method::{Delete, Get, Post};
 
 /// Every route of the server.
-pub const ROUTES: [Route; 20] = [
+pub const ROUTES: &[Route] = &[
     route(Get, "/", Public, NoTenantData, Endpoint::ChatPage),
     route(Get, "/owner", Public, NoTenantData, Endpoint::OwnerPage),
     route(Get, "/static/{*file}", Public, NoTenantData, Endpoint::Static),
@@ -118,6 +128,16 @@ pub const ROUTES: [Route; 20] = [
     owner(Get, "/owner/api/logs/facets", OwnerEndpoint::LogFacets),
     owner(Get, "/owner/api/logs/{trace_id}", OwnerEndpoint::Log),
     owner(Get, "/owner/api/handoffs", OwnerEndpoint::Handoffs),
+    owner(Get, "/owner/api/handoffs/{id}", OwnerEndpoint::Handoff),
+    owner(Post, "/owner/api/handoffs/{id}/transition", OwnerEndpoint::HandoffTransition),
+    owner(Post, "/owner/api/handoffs/{id}/notes", OwnerEndpoint::HandoffNote),
+    owner(Post, "/owner/api/handoffs/{id}/reveal", OwnerEndpoint::HandoffReveal),
+    owner(Get, "/owner/api/feedback", OwnerEndpoint::Feedback),
+    owner(Post, "/owner/api/feedback/{id}/review", OwnerEndpoint::FeedbackReview),
+    owner(Get, "/owner/api/views", OwnerEndpoint::Views),
+    owner(Post, "/owner/api/views", OwnerEndpoint::NewView),
+    owner(Delete, "/owner/api/views/{id}", OwnerEndpoint::DeleteView),
+    owner(Get, "/owner/api/audit", OwnerEndpoint::Audit),
     owner(Get, "/owner/api/tenants", OwnerEndpoint::Tenants),
     route(Post, "/operator/token", Operator, OneTenant, Endpoint::OperatorToken),
     route(Post, "/operator/documents", Operator, OneTenant, Endpoint::OperatorDocuments),

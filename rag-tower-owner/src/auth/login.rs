@@ -19,6 +19,7 @@ use subtle::ConstantTimeEq;
 use tower_service::Service;
 
 use super::client;
+use super::event::{AuthEvent, AuthEventKind};
 use super::respond::{AuthFuture, ok, only_post};
 use super::session::{MemorySessions, OwnerSessions};
 use super::settings::OwnerAuth;
@@ -96,14 +97,21 @@ where
     // The password is compared whoever the user is, so that the time does not tell.
     let matches = inner.password.verify(Secret::new(credentials.password)).await?;
     let known: bool = credentials.username.as_bytes().ct_eq(inner.username.as_bytes()).into();
+    let username = known.then(|| inner.username.to_string());
+    let mut event = AuthEvent { what: AuthEventKind::Refused, username, client: address };
     if !(known & matches) {
         tracing::warn!(address = address.map(tracing::field::display), "a login as the owner failed");
+        if let Err(error) = inner.sessions.record(&event).await {
+            tracing::error!(%error, "a refused login could not be recorded");
+        }
         return Err(AuthFailure::WrongPassword.refuse().into());
     }
     inner.throttle.succeed(address, &credentials.username);
 
     let (token, id) = inner.key.sign(&inner.username, inner.lifetime)?;
     inner.sessions.start(&id, inner.lifetime).await?;
+    event.what = AuthEventKind::Login;
+    inner.sessions.record(&event).await?;
     Ok(ok(inner.cookie.set(&token, inner.lifetime)))
 }
 

@@ -12,6 +12,7 @@ use rag_tower::ErrorKind;
 use rag_tower::http::Problem;
 use tower_service::Service;
 
+use super::event::{AuthEvent, AuthEventKind};
 use super::respond::{AuthFuture, ok, only_post};
 use super::session::{MemorySessions, OwnerSessions};
 use super::settings::OwnerAuth;
@@ -60,7 +61,17 @@ async fn logout<S: OwnerSessions>(
         return Err(only_post());
     }
     match auth.authorise(parts).await {
-        Ok(scope) => auth.0.sessions.end(scope.session()).await?,
+        Ok(scope) => {
+            auth.0.sessions.end(scope.session()).await?;
+            let event = AuthEvent {
+                what: AuthEventKind::Logout,
+                username: Some(scope.username().to_owned()),
+                client: scope.client(),
+            };
+            if let Err(error) = auth.0.sessions.record(&event).await {
+                tracing::error!(%error, "a logout could not be recorded");
+            }
+        }
         Err(error) if error.kind() == ErrorKind::Unauthenticated => {}
         Err(error) => return Err(error.into()),
     }

@@ -25,6 +25,7 @@
 
 mod client;
 mod cookie;
+mod event;
 mod layer;
 mod login;
 mod logout;
@@ -37,6 +38,7 @@ mod throttle;
 pub(crate) mod token;
 
 pub use self::client::ClientAddr;
+pub use self::event::{AuthEvent, AuthEventKind};
 pub use self::layer::{OwnerAuthFuture, OwnerAuthLayer, OwnerAuthService};
 pub use self::login::LoginService;
 pub use self::logout::LogoutService;

@@ -1,5 +1,6 @@
 //! The owner as a capability.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Proof that a request comes from the platform's owner. Made by the
@@ -24,18 +25,19 @@ use std::sync::Arc;
 pub struct OwnerScope {
     username: Arc<str>,
     session: Arc<str>,
+    client: Option<IpAddr>,
 }
 
 // === impl OwnerScope ===
 
 impl OwnerScope {
-    pub(super) fn mint(username: Arc<str>, session: Arc<str>) -> Self {
-        Self { username, session }
+    pub(super) fn mint(username: Arc<str>, session: Arc<str>, client: Option<IpAddr>) -> Self {
+        Self { username, session, client }
     }
 
     #[cfg(all(test, feature = "server"))]
     pub(crate) fn for_test() -> Self {
-        Self::mint("owner".into(), "session".into())
+        Self::mint("owner".into(), "session".into(), Some(IpAddr::from([192, 0, 2, 1])))
     }
 
     /// Who logged in.
@@ -48,6 +50,12 @@ impl OwnerScope {
     #[must_use]
     pub fn session(&self) -> &str {
         &self.session
+    }
+
+    /// The address that the request came from, when the connection's is known.
+    #[must_use]
+    pub fn client(&self) -> Option<IpAddr> {
+        self.client
     }
 }
 

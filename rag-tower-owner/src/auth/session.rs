@@ -9,6 +9,8 @@ use std::time::Duration;
 use rag_tower::Error;
 use tokio::time::Instant;
 
+use super::event::AuthEvent;
+
 /// More sessions than this at once are not a person's: the one that would end first gives way.
 const MAX_SESSIONS: usize = 1_024;
 
@@ -32,6 +34,17 @@ pub trait OwnerSessions: Send + Sync + 'static {
     /// # Errors
     /// [`StoreUnavailable`](rag_tower::ErrorKind::StoreUnavailable): the session may still be live.
     fn end(&self, id: &str) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Keeps a record of what happened at the door. Default: none is kept.
+    ///
+    /// A login is recorded before its token is handed out, so that nobody comes in without a record.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`](rag_tower::ErrorKind::StoreUnavailable): a login then fails; a refusal and a logout stand.
+    fn record(&self, event: &AuthEvent) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = event;
+        std::future::ready(Ok(()))
+    }
 }
 
 /// Sessions of one process. They end with it: after a restart the owner logs in again.

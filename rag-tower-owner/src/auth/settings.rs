@@ -10,6 +10,7 @@ use http::request::Parts;
 use rag_tower::tenant::AuthFailure;
 use rag_tower::{Error, Stage};
 
+use super::client;
 use super::cookie::{Cookie, Found};
 use super::password::{OwnerPassword, Verifier};
 use super::scope::OwnerScope;
@@ -144,7 +145,8 @@ impl<S: OwnerSessions> OwnerAuth<S> {
         if !inner.sessions.is_live(&claims.jti).await? {
             return Err(AuthFailure::Revoked.refuse());
         }
-        Ok(OwnerScope::mint(Arc::clone(&inner.username), claims.jti.into()))
+        let client = client::address(parts, &inner.trusted_proxies);
+        Ok(OwnerScope::mint(Arc::clone(&inner.username), claims.jti.into(), client))
     }
 }
 

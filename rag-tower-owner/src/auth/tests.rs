@@ -277,3 +277,67 @@ fn weak_and_example_secrets_are_refused_at_the_start() {
     let debug = format!("{:?} {:?}", config(), auth());
     assert!(!debug.contains(PASSWORD) && !debug.contains(SECRET), "{debug}");
 }
+
+/// Sessions that keep what they are told.
+#[derive(Clone, Default)]
+struct Recording {
+    sessions: MemorySessions,
+    events: std::sync::Arc<std::sync::Mutex<Vec<AuthEvent>>>,
+    broken: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl OwnerSessions for Recording {
+    async fn start(&self, id: &str, lifetime: Duration) -> Result<(), rag_tower::Error> {
+        self.sessions.start(id, lifetime).await
+    }
+
+    async fn is_live(&self, id: &str) -> Result<bool, rag_tower::Error> {
+        self.sessions.is_live(id).await
+    }
+
+    async fn end(&self, id: &str) -> Result<(), rag_tower::Error> {
+        self.sessions.end(id).await
+    }
+
+    async fn record(&self, event: &AuthEvent) -> Result<(), rag_tower::Error> {
+        if self.broken.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(rag_tower::Error::new(ErrorKind::StoreUnavailable, rag_tower::Stage::Http));
+        }
+        self.events.lock().unwrap().push(event.clone());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_happens_at_the_door_is_recorded_or_nobody_comes_in() {
+    let kept = Recording::default();
+    let auth = OwnerAuth::with_sessions(config(), kept.clone()).unwrap();
+    let attempt = async |username: &str, password: &str| {
+        let mut request = login_request(username, password);
+        request.extensions_mut().insert(ClientAddr(IpAddr::from([192, 0, 2, 7])));
+        whole(LoginService::new(auth.clone()).oneshot(request).await.unwrap()).await
+    };
+    assert_eq!(attempt("owner", "a wrong password").await.status(), 401);
+    assert_eq!(attempt("a wrong name", PASSWORD).await.status(), 401);
+    let response = attempt("owner", PASSWORD).await;
+    let cookie = response.headers()[SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let leave = request(Method::POST, &[(COOKIE, &cookie), (ORIGIN, HERE)]);
+    assert_eq!(LogoutService::new(auth.clone()).oneshot(leave).await.unwrap().status(), 200);
+    let events = std::mem::take(&mut *kept.events.lock().unwrap());
+    let said: Vec<_> = events.iter().map(|event| (event.what, event.username.as_deref())).collect();
+    assert_eq!(
+        said,
+        [
+            (AuthEventKind::Refused, Some("owner")),
+            (AuthEventKind::Refused, None),
+            (AuthEventKind::Login, Some("owner")),
+            (AuthEventKind::Logout, Some("owner")),
+        ]
+    );
+    assert_eq!(events[2].client, Some(IpAddr::from([192, 0, 2, 7])));
+
+    kept.broken.store(true, std::sync::atomic::Ordering::Relaxed);
+    let unrecorded = attempt("owner", PASSWORD).await;
+    assert_eq!(unrecorded.status(), 503);
+    assert!(!unrecorded.headers().contains_key(SET_COOKIE));
+}

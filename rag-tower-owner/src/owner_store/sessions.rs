@@ -5,7 +5,8 @@ use std::time::Duration;
 use rag_tower::postgres::{Database, DatabaseError, OwnerTx};
 use rag_tower::{Error, Stage};
 
-use crate::auth::OwnerSessions;
+use super::change::{Entry, append};
+use crate::auth::{AuthEvent, AuthEventKind, OwnerSessions};
 
 /// What has ended by itself goes when the next session starts.
 const SWEEP: &str = "DELETE FROM rag_tower.owner_sessions WHERE expires_at <= now()";
@@ -32,7 +33,7 @@ impl PgOwnerSessions {
     }
 
     async fn put(&self, id: &str, lifetime: Duration) -> Result<(), DatabaseError> {
-        let mut tx = OwnerTx::begin(&self.database).await?;
+        let mut tx = OwnerTx::change(&self.database).await?;
         sqlx::query(SWEEP).execute(tx.connection()).await?;
         sqlx::query(START).bind(id).bind(lifetime.as_secs_f64()).execute(tx.connection()).await?;
         tx.commit().await
@@ -46,8 +47,20 @@ impl PgOwnerSessions {
     }
 
     async fn remove(&self, id: &str) -> Result<(), DatabaseError> {
-        let mut tx = OwnerTx::begin(&self.database).await?;
+        let mut tx = OwnerTx::change(&self.database).await?;
         sqlx::query(END).bind(id).execute(tx.connection()).await?;
+        tx.commit().await
+    }
+
+    async fn append(&self, event: &AuthEvent) -> Result<(), DatabaseError> {
+        let action = match event.what {
+            AuthEventKind::Login => "owner.login",
+            AuthEventKind::Refused => "owner.login_refused",
+            AuthEventKind::Logout => "owner.logout",
+        };
+        let mut tx = OwnerTx::change(&self.database).await?;
+        let who = event.username.as_deref().unwrap_or_default();
+        append(tx.connection(), who, event.client, &Entry::new(action)).await?;
         tx.commit().await
     }
 }
@@ -63,5 +76,9 @@ impl OwnerSessions for PgOwnerSessions {
 
     async fn end(&self, id: &str) -> Result<(), Error> {
         self.remove(id).await.map_err(|error| error.at(Stage::Http))
+    }
+
+    async fn record(&self, event: &AuthEvent) -> Result<(), Error> {
+        self.append(event).await.map_err(|error| error.at(Stage::Http))
     }
 }

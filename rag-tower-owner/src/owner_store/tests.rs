@@ -15,6 +15,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
+mod changes;
+
 use super::*;
 use crate::auth::{OwnerScope, OwnerSessions};
 use crate::cluster::{Cluster, ClusterOptions};
@@ -168,14 +170,14 @@ async fn the_owner_reads_asks_figures_tickets_and_tenants() {
     assert!(store.trace(&owner, AskId::new(uuid::Uuid::nil())).await.unwrap().is_none());
 
     // tickets and tenants
-    let tickets = store.handoffs(&owner, &HandoffFilter::default(), &Page::first(10)).await.unwrap();
+    let tickets = store.handoffs(&owner, &HandoffFilter::default(), &Page::first(10)).await.unwrap().list;
     assert_eq!((tickets.items.len(), tickets.total), (1, Some(1)));
     assert_eq!(
         (tickets.items[0].phone.as_deref(), tickets.items[0].status.as_str()),
         (Some("09****678"), "new")
     );
-    let closed = HandoffFilter { status: Some("closed".into()), ..HandoffFilter::default() };
-    assert!(store.handoffs(&owner, &closed, &Page::first(10)).await.unwrap().items.is_empty());
+    let closed = HandoffFilter { status: Some(HandoffStatus::Closed), ..HandoffFilter::default() };
+    assert!(store.handoffs(&owner, &closed, &Page::first(10)).await.unwrap().list.items.is_empty());
     let slugs: Vec<_> = store.tenants(&owner).await.unwrap().into_iter().map(|tenant| tenant.slug).collect();
     assert_eq!(slugs, ["a", "b"]);
     fixture.stop().await;

@@ -53,6 +53,7 @@ const SERVER: &[(i64, &str, &str)] = &[
     migration!("server", 20261121000101, "rollups"),
     migration!("server", 20261121000102, "search"),
     migration!("server", 20261121000103, "partitions"),
+    migration!("server", 20261122000201, "owner"),
 ];
 
 /// Makes the roles, the login and the whole schema; what is there already stays. Any number of processes may call it

@@ -51,8 +51,10 @@ pub(super) enum Role {
     Writer,
     /// Finds out what a credential grants.
     Resolver,
-    /// The owner of the platform.
+    /// The owner of the platform, who reads.
     Owner,
+    /// The owner of the platform, who changes something.
+    OwnerChange,
     /// Finds whose work is waiting.
     Jobs,
     /// Folds rollups: the jobs' role, while it says that it does.
@@ -197,13 +199,13 @@ impl Database {
         // next one is tried; a new connection that fails is the database's own answer.
         for _ in 0..self.pool.size() {
             let rested = self.pool.num_idle() > 0;
-            let begin = sql::begin(role_name, tenant, role.writes());
+            let begin = sql::begin(role_name, tenant, role.writes(), role.only_reads());
             match self.pool.begin_with(begin).await.map_err(DatabaseError::from) {
                 Err(DatabaseError::Unavailable(_)) if rested => {}
                 other => return other,
             }
         }
-        Ok(self.pool.begin_with(sql::begin(role_name, tenant, role.writes())).await?)
+        Ok(self.pool.begin_with(sql::begin(role_name, tenant, role.writes(), role.only_reads())).await?)
     }
 
     /// A connection with the login's own rights, for the audit.
@@ -233,7 +235,7 @@ impl Role {
             Self::Tenant => "rag_tenant",
             Self::Writer => "rag_writer",
             Self::Resolver => "rag_resolver",
-            Self::Owner => "rag_owner",
+            Self::Owner | Self::OwnerChange => "rag_owner",
             Self::Jobs | Self::Folder | Self::Keeper => "rag_jobs",
         }
     }
@@ -244,7 +246,12 @@ impl Role {
             Self::Writer => "on",
             Self::Folder => "fold",
             Self::Keeper => "keep",
-            Self::Tenant | Self::Resolver | Self::Owner | Self::Jobs => "",
+            Self::Tenant | Self::Resolver | Self::Owner | Self::OwnerChange | Self::Jobs => "",
         }
+    }
+
+    /// True when Postgres refuses to change anything.
+    const fn only_reads(self) -> bool {
+        matches!(self, Self::Owner)
     }
 }

@@ -29,7 +29,7 @@
 //! | `rag_tenant` | one tenant's rows | [`TenantTx`] |
 //! | `rag_writer` | append trace rows and what they add to rollups, read back their ids | [`PgTraceStore`] |
 //! | `rag_resolver` | see the key whose hash is presented, and its tenant | [`PgResolver`] |
-//! | `rag_owner` | read traces, feedback, tickets and rollups; keep the registry | [`OwnerTx`] |
+//! | `rag_owner` | read traces, feedback, tickets and rollups; keep the registry; append to the audit log | [`OwnerTx`] |
 //! | `rag_jobs` | see which tenants have work waiting; fold rollups; make, index and drop days | [`PgDocuments::tenants_behind`], [`PgRollups`], [`PgPartitions`] |
 //!
 //! Without a tenant every table is empty, for every role and for the owner of the tables.

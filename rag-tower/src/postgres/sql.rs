@@ -13,11 +13,13 @@ pub(super) fn begin(
     role: Option<&'static str>,
     tenant: Option<Uuid>,
     writer: &'static str,
+    read_only: bool,
 ) -> AssertSqlSafe<String> {
     let role = role.map(|role| format!("SET LOCAL ROLE {role}; ")).unwrap_or_default();
     let tenant = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
+    let access = if read_only { " READ ONLY" } else { "" };
     AssertSqlSafe(format!(
-        "BEGIN; {role}SET LOCAL rag.tenant_id = '{tenant}'; SET LOCAL rag.writer = '{writer}'"
+        "BEGIN{access}; {role}SET LOCAL rag.tenant_id = '{tenant}'; SET LOCAL rag.writer = '{writer}'"
     ))
 }
 

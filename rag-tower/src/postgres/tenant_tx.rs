@@ -70,7 +70,7 @@ impl fmt::Debug for TenantTx {
 // === impl OwnerTx ===
 
 impl OwnerTx {
-    /// Opens a transaction as the owner.
+    /// Opens a transaction as the owner, in which Postgres refuses to change anything.
     ///
     /// # Warning
     /// Nothing here proves that the caller is the owner. Call it only behind a type that does.
@@ -79,6 +79,15 @@ impl OwnerTx {
     /// [`DatabaseError::Unavailable`] when no connection can be had in time.
     pub async fn begin(database: &Database) -> Result<Self, DatabaseError> {
         Ok(Self { tx: database.begin(Role::Owner, None).await? })
+    }
+
+    /// As [`begin`](Self::begin), for a change. It is a way of its own so that no change is made in passing: what the owner of
+    /// a platform changes belongs into an audit log, in the same transaction.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub async fn change(database: &Database) -> Result<Self, DatabaseError> {
+        Ok(Self { tx: database.begin(Role::OwnerChange, None).await? })
     }
 
     /// As [`begin`](Self::begin), for several reads of one moment: it sees nothing that is committed after the first.

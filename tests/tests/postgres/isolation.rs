@@ -67,6 +67,10 @@ const CLOSED: &[&str] = &[
     "system_totals",
     "system_rollups",
     "trace_horizon",
+    "audit_log",
+    "handoff_history",
+    "feedback_reviews",
+    "saved_views",
 ];
 
 async fn filled() -> TestDatabase {
@@ -281,6 +285,44 @@ async fn the_owner_reads_all_tenants_and_no_chunk_text() {
     let mut tx = OwnerTx::begin(&pool).await.unwrap();
     assert_eq!(count(tx.connection(), "request_traces").await.unwrap(), 2);
     assert!(count(tx.connection(), "chunks").await.unwrap_err().to_string().contains("permission denied"));
+}
+
+/// What has been done cannot be made undone or be dated otherwise, by the owner's role either.
+#[tokio::test]
+async fn the_owner_adds_to_the_audit_log_and_changes_nothing_in_it() {
+    let database = filled().await;
+    let pool = database.database().await;
+    let add =
+        "INSERT INTO rag_tower.audit_log (id, who, action) VALUES (gen_random_uuid(), 'owner', 'test.done')";
+    let mut tx = OwnerTx::change(&pool).await.unwrap();
+    run(tx.connection(), add).await;
+    tx.commit().await.unwrap();
+    for statement in [
+        "UPDATE rag_tower.audit_log SET who = 'somebody else'",
+        "DELETE FROM rag_tower.audit_log",
+        "TRUNCATE rag_tower.audit_log",
+        "INSERT INTO rag_tower.audit_log (id, ts, who, action) VALUES (gen_random_uuid(), '2020-01-01Z', 'o', 'a.b')",
+        "UPDATE rag_tower.handoff_history SET who = 'somebody else'",
+        "DELETE FROM rag_tower.handoff_history",
+        "UPDATE rag_tower.handoff_tickets SET phone = ''",
+        "DELETE FROM rag_tower.handoff_tickets",
+    ] {
+        let mut tx = OwnerTx::change(&pool).await.unwrap();
+        let refused = sqlx::raw_sql(statement).execute(tx.connection()).await.unwrap_err().to_string();
+        assert!(refused.contains("permission denied"), "{statement}: {refused}");
+    }
+    // whoever owns the tables has no policy for more either
+    let policies: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_policies WHERE tablename = 'audit_log' AND cmd NOT IN ('SELECT', 'INSERT')",
+    )
+    .fetch_one(&mut database.admin().await)
+    .await
+    .unwrap();
+    assert_eq!(policies, 0);
+    let mut tx = OwnerTx::begin(&pool).await.unwrap();
+    assert_eq!(count(tx.connection(), "audit_log").await.unwrap(), 1);
+    let refused = sqlx::raw_sql(add).execute(tx.connection()).await.unwrap_err().to_string();
+    assert!(refused.contains("read-only"), "{refused}");
 }
 
 /// A pool of one connection, so that whatever a transaction leaves behind meets the next.

@@ -1,12 +1,16 @@
 //! What the owner's routes are asked with: query parameters in, checked values out. An empty one is none.
 
+use std::ops::RangeInclusive;
+
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use rag_tower::http::Problem;
 use rag_tower::tenant::TenantId;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::moment::{End, moment};
+use super::not_found;
 use crate::http::invalid;
 use crate::owner_store::{Cursor, Page};
 use crate::zone::Zone;
@@ -60,6 +64,33 @@ pub(super) fn name(what: &str, text: Option<&str>) -> Result<Option<String>, Pro
         return Err(invalid(format!("`{what}` cannot be used: it holds a NUL character, which no name has")));
     }
     Ok(text.map(str::to_owned))
+}
+
+/// A text that somebody wrote, of so many characters.
+pub(super) fn text<'t>(what: &str, text: &'t str, chars: RangeInclusive<usize>) -> Result<&'t str, Problem> {
+    let text = text.trim();
+    if !chars.contains(&text.chars().count()) {
+        let (least, most) = (chars.start(), chars.end());
+        return Err(invalid(format!("`{what}` cannot be used: expected {least} to {most} characters")));
+    }
+    if text.contains('\0') {
+        return Err(invalid(format!("`{what}` cannot be used: it holds a NUL character")));
+    }
+    Ok(text)
+}
+
+/// The same where it may be missing, which an empty one is.
+pub(super) fn optional_text<'t>(
+    what: &str,
+    asked: Option<&'t str>,
+    most: usize,
+) -> Result<Option<&'t str>, Problem> {
+    given(asked).map(|asked| text(what, asked, 1..=most)).transpose()
+}
+
+/// The id in a path. One that is none is nothing's.
+pub(super) fn id(text: &str, what: &str) -> Result<Uuid, Problem> {
+    text.parse().map_err(|_| not_found(what))
 }
 
 /// `limit`, `offset` and `cursor`.

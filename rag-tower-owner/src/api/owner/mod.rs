@@ -1,11 +1,14 @@
 //! `/owner/api/*`: what happened, for the owner of the platform. Personal data is masked where it is read.
 
 mod asked;
+mod audit;
+mod feedback;
 mod figures;
 mod handoffs;
 mod logs;
 mod moment;
 mod tenants;
+mod views;
 
 use std::sync::Arc;
 
@@ -26,6 +29,16 @@ pub(crate) fn endpoint(method: MethodFilter, endpoint: OwnerEndpoint) -> MethodR
         OwnerEndpoint::LogFacets => on(method, logs::facets),
         OwnerEndpoint::Log => on(method, logs::one),
         OwnerEndpoint::Handoffs => on(method, handoffs::list),
+        OwnerEndpoint::Handoff => on(method, handoffs::one),
+        OwnerEndpoint::HandoffTransition => on(method, handoffs::transition),
+        OwnerEndpoint::HandoffNote => on(method, handoffs::note),
+        OwnerEndpoint::HandoffReveal => on(method, handoffs::reveal),
+        OwnerEndpoint::Feedback => on(method, feedback::list),
+        OwnerEndpoint::FeedbackReview => on(method, feedback::review),
+        OwnerEndpoint::Views => on(method, views::list),
+        OwnerEndpoint::NewView => on(method, views::create),
+        OwnerEndpoint::DeleteView => on(method, views::delete),
+        OwnerEndpoint::Audit => on(method, audit::list),
         OwnerEndpoint::Tenants => on(method, tenants::list),
     }
 }
@@ -44,3 +57,10 @@ fn problem(error: DatabaseError) -> Problem {
 fn not_found(what: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"))
 }
+
+fn conflict(detail: String) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "conflict", detail)
+}
+
+#[cfg(test)]
+mod tests;

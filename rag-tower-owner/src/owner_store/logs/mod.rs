@@ -8,7 +8,6 @@ mod windows;
 use std::time::Duration;
 
 use rag_tower::AskId;
-use rag_tower::masking;
 use rag_tower::postgres::{DatabaseError, OwnerTx, SearchText};
 use rag_tower::tenant::TenantId;
 use serde::Serialize;
@@ -22,6 +21,7 @@ use self::select::{Rows, Shape};
 use self::walk::Hunt;
 use self::windows::{Windows, quarters, windows};
 use super::OwnerStore;
+use super::masked::{mask, mask_json};
 use super::page::{Cursor, Page};
 use crate::auth::OwnerScope;
 
@@ -310,22 +310,6 @@ fn pass_over(windows: &mut Windows, skip: &mut i64) {
 
 fn line_at(line: &LogLine) -> Cursor {
     Cursor { ts: line.ts, id: line.trace_id }
-}
-
-fn mask(text: &mut Option<String>) {
-    if let Some(text) = text {
-        *text = masking::text(text).into_owned();
-    }
-}
-
-/// Masks the strings inside; numbers stay, ids are not telephone numbers to the mask.
-fn mask_json(value: &mut Value) {
-    match value {
-        Value::String(text) if text.parse::<Uuid>().is_err() => *text = masking::text(text).into_owned(),
-        Value::Array(values) => values.iter_mut().for_each(mask_json),
-        Value::Object(map) => map.values_mut().for_each(mask_json),
-        _ => {}
-    }
 }
 
 #[cfg(test)]
