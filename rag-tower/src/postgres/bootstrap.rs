@@ -43,6 +43,7 @@ const TRACE: &[(i64, &str, &str)] = &[
     migration!("trace", 20261121000001, "rollups"),
     migration!("trace", 20261121000002, "search"),
     migration!("trace", 20261121000003, "partitions"),
+    migration!("trace", 20261121000004, "compression"),
 ];
 
 /// The server's tables: they need the roles and the trace tables.
@@ -193,4 +194,25 @@ async fn quoted(
         .fetch_one(&mut *connection)
         .await?;
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// A file that is in no list would never be applied, and nobody would know.
+    #[test]
+    fn every_migration_is_in_its_list() {
+        for (set, listed) in [("trace", TRACE), ("server", SERVER)] {
+            let folder = format!("{}/migrations/{set}", env!("CARGO_MANIFEST_DIR"));
+            let files: BTreeSet<String> = std::fs::read_dir(folder)
+                .unwrap()
+                .map(|file| file.unwrap().file_name().into_string().unwrap())
+                .collect();
+            let names = listed.iter().map(|(version, name, _)| format!("{version}_{name}.sql"));
+            assert_eq!(names.collect::<BTreeSet<_>>(), files, "{set}");
+        }
+    }
 }

@@ -35,25 +35,6 @@ fn leaf_of(day: Date) -> String {
     format!("request_traces_{:04}{:02}{:02}", day.year(), u8::from(day.month()), day.day())
 }
 
-/// A search is planned over a year of days, and would read the statistics of all of them.
-#[tokio::test]
-async fn no_statistics_are_kept_of_long_texts() {
-    let database = TestDatabase::migrated().await;
-    let store = PgTraceStore::new(&database.database().await);
-    // a day that the migration made, and one that the row makes
-    let rows = [day(0), day(3)].map(|day| trace_row_of(ask_on(&day.to_string()), "a"));
-    store.insert(&rows).await.unwrap();
-    database.run_as_admin("ANALYZE rag_tower.request_traces").await;
-    let kept: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT attname::text, count(DISTINCT tablename) FROM pg_stats WHERE tablename ~ '^request_traces_\\d+$'
-         AND attname IN ('ts', 'question', 'answer', 'search_text', 'spans', 'hits') GROUP BY 1",
-    )
-    .fetch_all(&mut database.admin().await)
-    .await
-    .unwrap();
-    assert_eq!(kept, [("ts".to_owned(), 2)]);
-}
-
 #[tokio::test]
 async fn days_ahead_are_there_before_anybody_needs_them() {
     let database = TestDatabase::migrated().await;
