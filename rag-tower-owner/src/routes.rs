@@ -88,6 +88,9 @@ pub(crate) enum Endpoint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OwnerEndpoint {
     Metrics,
+    Timeseries,
+    Heatmap,
+    Breakdown,
     Logs,
     LogFacets,
     Log,
@@ -124,6 +127,9 @@ pub const ROUTES: &[Route] = &[
     route(Post, "/owner/auth/login", Public, NoTenantData, Endpoint::Login),
     route(Post, "/owner/auth/logout", Public, NoTenantData, Endpoint::Logout),
     owner(Get, "/owner/api/metrics", OwnerEndpoint::Metrics),
+    owner(Get, "/owner/api/metrics/timeseries", OwnerEndpoint::Timeseries),
+    owner(Get, "/owner/api/metrics/heatmap", OwnerEndpoint::Heatmap),
+    owner(Get, "/owner/api/metrics/breakdown", OwnerEndpoint::Breakdown),
     owner(Get, "/owner/api/logs", OwnerEndpoint::Logs),
     owner(Get, "/owner/api/logs/facets", OwnerEndpoint::LogFacets),
     owner(Get, "/owner/api/logs/{trace_id}", OwnerEndpoint::Log),

@@ -33,6 +33,20 @@ impl Zone {
         let start = date.to_zoned(self.zone.clone()).ok()?.start_of_day().ok()?;
         OffsetDateTime::from_unix_timestamp(start.timestamp().as_second()).ok()
     }
+
+    /// The date at a moment.
+    #[must_use]
+    pub fn date_of(&self, at: OffsetDateTime) -> Date {
+        // no moment of this program is beyond the other library's calendar, nor a date beyond this one's
+        let local =
+            jiff::Timestamp::from_second(at.unix_timestamp()).ok().map(|at| self.zone.to_datetime(at));
+        local
+            .and_then(|local| {
+                let month = u8::try_from(local.month()).ok()?.try_into().ok()?;
+                Date::from_calendar_date(local.year().into(), month, local.day().unsigned_abs()).ok()
+            })
+            .unwrap_or_else(|| at.date())
+    }
 }
 
 impl FromStr for Zone {
@@ -74,6 +88,18 @@ mod tests {
         ] {
             assert_eq!(zone(name).start_of(date!(2026 - 03 - 29)), Some(start), "{name}");
         }
+    }
+
+    #[test]
+    fn a_moment_has_the_date_of_its_zone() {
+        for (name, day) in [
+            ("UTC", date!(2026 - 03 - 28)),
+            ("Asia/Kathmandu", date!(2026 - 03 - 29)),
+            ("America/Los_Angeles", date!(2026 - 03 - 28)),
+        ] {
+            assert_eq!(zone(name).date_of(datetime!(2026-03-28 18:15 UTC)), day, "{name}");
+        }
+        assert_eq!(zone("Asia/Kathmandu").date_of(datetime!(2026-03-28 18:14:59 UTC)), date!(2026 - 03 - 28));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod audit;
 mod change;
+mod charts;
 mod feedback;
 mod figures;
 mod handoffs;
@@ -14,14 +15,16 @@ mod logs;
 mod masked;
 mod page;
 mod sessions;
+mod steps;
 mod tenants;
 mod views;
 
-use rag_tower::postgres::{Database, PgRollups};
+use rag_tower::postgres::Database;
 
 pub use self::audit::{AuditFilter, AuditLine};
+pub use self::charts::{Breakdown, Bucket, Column, Heatmap, Part, Share, Timeseries};
 pub use self::feedback::{FeedbackFilter, FeedbackLine, ReviewState};
-pub use self::figures::Figures;
+pub use self::figures::{Figures, Overview, Period};
 pub use self::handoffs::{
     HandoffCounts, HandoffDetail, HandoffEvent, HandoffFilter, HandoffLine, HandoffPage, HandoffStatus,
     Moved, Revealed,
@@ -36,7 +39,6 @@ pub use self::views::{KeptView, MAX_VIEWS, SavedView};
 #[derive(Clone, Debug)]
 pub struct OwnerStore {
     database: Database,
-    rollups: PgRollups,
 }
 
 // === impl OwnerStore ===
@@ -45,7 +47,7 @@ impl OwnerStore {
     /// Reads from this database.
     #[must_use]
     pub fn new(database: &Database) -> Self {
-        Self { database: database.clone(), rollups: PgRollups::new(database) }
+        Self { database: database.clone() }
     }
 }
 

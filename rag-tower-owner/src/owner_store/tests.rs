@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rag_tower::answer::Usage;
 use rag_tower::postgres::{
-    APP_LOGIN, DatabaseOptions, NewHandoff, PgFeedback, PgHandoffs, PgTraceStore, Rating, SearchText,
-    bootstrap,
+    APP_LOGIN, DatabaseOptions, NewHandoff, PgFeedback, PgHandoffs, PgRollups, PgTraceStore, Rating,
+    SearchText, bootstrap,
 };
 use rag_tower::tenant::TenantId;
 use rag_tower::trace::{Outcome, TraceRow};

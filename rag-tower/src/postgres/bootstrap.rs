@@ -54,6 +54,7 @@ const SERVER: &[(i64, &str, &str)] = &[
     migration!("server", 20261121000101, "rollups"),
     migration!("server", 20261121000102, "search"),
     migration!("server", 20261121000103, "partitions"),
+    migration!("server", 20261122000101, "figures"),
     migration!("server", 20261122000201, "owner"),
 ];
 

@@ -65,7 +65,9 @@ pub use self::handoffs::{NewHandoff, Opened, PgHandoffs};
 pub use self::memory_store::PgMemoryStore;
 pub use self::partitions::{Day, Dropped, Kept, Partitions, PgPartitions, Upkeep};
 pub use self::resolver::{KeyFacts, PgResolver, TokenFacts};
-pub use self::rollups::{Count, Folded, Lag, Measures, PgRollups, Selection, Sketch, SketchError, Slice};
+pub use self::rollups::{
+    Count, Facet, Folded, Lag, Measures, PgRollups, Selection, Sketch, SketchError, Slice, Tally, Unpriced,
+};
 pub use self::search_text::SearchText;
 pub use self::settings::{PgSettings, TenantSettings};
 pub use self::tenant_tx::{OwnerTx, TenantTx};

@@ -100,23 +100,6 @@ macro_rules! save {
     };
 }
 
-/// Buckets of `$table` in segments of three arrays.
-macro_rules! segments {
-    ($table:literal, $of:literal) => {
-        concat!(
-            "SELECT ",
-            counts!(),
-            ", latency, ttft
-             FROM UNNEST($2::smallint[], $3::timestamptz[], $4::timestamptz[]) AS s (step, first, last)
-             JOIN rag_tower.",
-            $table,
-            " t ON t.level = s.step AND t.bucket >= s.first AND t.bucket < s.last
-             WHERE ",
-            $of
-        )
-    };
-}
-
 /// That the facets are those asked for, which are these parameters.
 macro_rules! alike {
     ($route:literal, $status:literal, $channel:literal, $model:literal) => {
@@ -138,6 +121,63 @@ macro_rules! alike {
             "::text IS NULL OR model = ",
             $model,
             ")"
+        )
+    };
+}
+
+/// Buckets of `$table` in segments of three arrays, by what they are told apart by. `$5` says whether the times to the first
+/// token are of use.
+macro_rules! ranged {
+    ($from:expr, $table:literal, $tenant:literal, $facets:literal, $on:literal, $alike:expr) => {
+        concat!(
+            $from,
+            "SELECT t.bucket, ",
+            $tenant,
+            ", ",
+            $facets,
+            ", ",
+            counts!(),
+            ", latency, CASE WHEN $5::boolean THEN ttft ELSE '' END
+             FROM UNNEST($2::smallint[], $3::timestamptz[], $4::timestamptz[]) AS s (step, first, last) ",
+            $on,
+            " JOIN rag_tower.",
+            $table,
+            " t ON t.level = s.step AND t.bucket >= s.first AND t.bucket < s.last
+             WHERE ",
+            $alike
+        )
+    };
+}
+
+/// The asks of rare statuses in `$table`, by bucket, in segments of three arrays.
+macro_rules! rare {
+    ($table:literal, $of:literal) => {
+        concat!(
+            "SELECT t.bucket, t.status, t.requests
+             FROM UNNEST($2::smallint[], $3::timestamptz[], $4::timestamptz[]) AS s (step, first, last)
+             JOIN rag_tower.",
+            $table,
+            " t ON t.level = s.step AND t.bucket >= s.first AND t.bucket < s.last
+             WHERE t.status IN ('FAIL_CLOSED', 'OVER_BUDGET') AND ",
+            $of
+        )
+    };
+}
+
+/// The asks of `$table` by status and model: how many, and of those without a price also the tokens.
+macro_rules! kinds {
+    ($table:literal, $of:literal) => {
+        concat!(
+            "SELECT t.status, t.model, sum(t.requests)::bigint, sum(t.requests - t.priced)::bigint,
+                 sum(t.input_tokens * (t.requests - t.priced) / greatest(t.requests, 1))::bigint,
+                 sum(t.output_tokens * (t.requests - t.priced) / greatest(t.requests, 1))::bigint
+             FROM UNNEST($2::smallint[], $3::timestamptz[], $4::timestamptz[]) AS s (step, first, last)
+             JOIN rag_tower.",
+            $table,
+            " t ON t.level = s.step AND t.bucket >= s.first AND t.bucket < s.last
+             WHERE ",
+            $of,
+            " GROUP BY 1, 2"
         )
     };
 }
@@ -336,8 +376,39 @@ statements! {
              FROM old WHERE r.trace_id = old.trace_id AND r.ts = old.ts)
          SELECT ts, tenant_id, route, status, channel, model, priced, more FROM old");
 
-    OWNER READ_TRACE_TOTALS = segments!("trace_totals", "t.tenant_id = $1::uuid");
-    OWNER READ_SYSTEM_TOTALS = segments!("system_totals", "$1::uuid IS NULL");
+    OWNER READ_TRACE_ROLLUPS = ranged!("", "trace_rollups", "t.tenant_id", "t.route, t.status, t.channel, t.model", "",
+        concat!("t.tenant_id = $1::uuid AND ", alike!("$6", "$7", "$8", "$9")));
+    OWNER READ_TRACE_TOTALS =
+        ranged!("", "trace_totals", "t.tenant_id", "'' AS route, '' AS status, '' AS channel, '' AS model", "",
+        "t.tenant_id = $1::uuid");
+    OWNER READ_SYSTEM_ROLLUPS = ranged!("", "system_rollups", "'00000000-0000-0000-0000-000000000000'::uuid",
+        "t.route, t.status, t.channel, t.model", "",
+        concat!("$1::uuid IS NULL AND ", alike!("$6", "$7", "$8", "$9")));
+    OWNER READ_SYSTEM_TOTALS = ranged!("", "system_totals", "'00000000-0000-0000-0000-000000000000'::uuid",
+        "'' AS route, '' AS status, '' AS channel, '' AS model", "", "$1::uuid IS NULL");
+    OWNER READ_TENANTS_ROLLUPS = ranged!(known_tenants!(), "trace_rollups", "t.tenant_id",
+        "t.route, t.status, t.channel, t.model", "CROSS JOIN known k",
+        concat!("t.tenant_id = k.tenant_id AND $1::uuid IS NULL AND ", alike!("$6", "$7", "$8", "$9")));
+    OWNER READ_TENANTS_TOTALS = ranged!(known_tenants!(), "trace_totals", "t.tenant_id",
+        "'' AS route, '' AS status, '' AS channel, '' AS model", "CROSS JOIN known k",
+        "t.tenant_id = k.tenant_id AND $1::uuid IS NULL");
+    OWNER RARE_TRACE = rare!("trace_rollups", "t.tenant_id = $1::uuid");
+    OWNER RARE_SYSTEM = rare!("system_rollups", "$1::uuid IS NULL");
+    OWNER KINDS_TRACE = kinds!("trace_rollups", "t.tenant_id = $1::uuid");
+    OWNER KINDS_SYSTEM = kinds!("system_rollups", "$1::uuid IS NULL");
+    /// The first and the last quarter that has anything.
+    OWNER SPAN =
+        "SELECT least(
+                 CASE WHEN $1::uuid IS NULL THEN (SELECT min(bucket) FROM rag_tower.system_totals WHERE level = 15)
+                      ELSE (SELECT min(bucket) FROM rag_tower.trace_totals WHERE tenant_id = $1 AND level = 15) END,
+                 w.first),
+             greatest(
+                 CASE WHEN $1::uuid IS NULL THEN (SELECT max(bucket) FROM rag_tower.system_totals WHERE level = 15)
+                      ELSE (SELECT max(bucket) FROM rag_tower.trace_totals WHERE tenant_id = $1 AND level = 15) END,
+                 w.last)
+         FROM (SELECT min(e.bucket) AS first, max(e.bucket) AS last
+               FROM rag_tower.rollup_deltas d, UNNEST(d.bucket, d.tenant_id) AS e (bucket, tenant_id)
+               WHERE $1::uuid IS NULL OR e.tenant_id = $1) w";
     OWNER SLICES_TRACE_ROLLUPS = sliced!("trace_rollups", "t.tenant_id = $1::uuid", "route, status, channel, model",
         alike!("$5", "$6", "$7", "$8"));
     OWNER SLICES_TRACE_TOTALS =
@@ -388,27 +459,14 @@ statements! {
          WHERE h.inhparent = 'rag_tower.request_traces'::regclass AND c.relname ~ '^request_traces_\\d{8}$'";
     /// What is not folded yet, of the buckets of a range.
     OWNER READ_DELTAS = concat!(
-        "SELECT ", counts!(), ", latency, ttft
+        "SELECT bucket, tenant_id, route, status, channel, model, ", counts!(), ", latency, ttft
          FROM (SELECT e.* FROM rag_tower.rollup_deltas d, ", entries!(), ") e
-         WHERE ($1::uuid IS NULL OR tenant_id = $1) AND bucket >= $2 AND bucket < $3");
-    /// Tickets of a range that the rollups do not have yet, and when the asks began whose feedback they do not have. The
-    /// last two parameters are the range as ids.
-    OWNER READ_WAITING = concat!(
-        "SELECT (SELECT count(*) FROM rag_tower.handoff_tickets h
-                 WHERE NOT h.rolled AND ($1::uuid IS NULL OR h.tenant_id = $1) AND h.ts >= $2 AND h.ts < $3),
-             (SELECT coalesce(array_agg(DISTINCT rag_tower.trace_time(f.trace_id)), '{}') FROM rag_tower.user_feedback f
-              WHERE ", unrolled!(), " AND ($1::uuid IS NULL OR f.tenant_id = $1)
-                AND f.trace_id >= $4 AND f.trace_id < $5)");
-    /// Thumbs up and down on asks of these times that the rollups do not have yet. Without the times the statement would
-    /// be planned over every partition, which takes longer than all else.
-    OWNER READ_LATE = concat!(
-        "SELECT coalesce(sum((f.rating = 1)::integer - (f.rolled IS NOT DISTINCT FROM 1)::integer), 0),
-             coalesce(sum((f.rating = -1)::integer - (f.rolled IS NOT DISTINCT FROM -1)::integer), 0)
-         FROM rag_tower.user_feedback f JOIN ", its_ask!("f"), "
-         WHERE ", unrolled!(), " AND ($1::uuid IS NULL OR f.tenant_id = $1) AND r.ts = ANY ($2::timestamptz[])");
-    /// The same measures from the rows of a range themselves. The last two parameters are the range as ids.
+         WHERE ($1::uuid IS NULL OR tenant_id = $1) AND bucket >= $2 AND bucket < $3 AND ",
+        alike!("$4", "$5", "$6", "$7"));
+    /// The same measures from the rows of a range themselves, without what comes after a row.
     OWNER READ_RAW = concat!(
-        "SELECT count(*) AS requests, count(*) FILTER (WHERE status IN ('ERROR', 'FAIL_CLOSED')) AS errors,
+        "SELECT $2::timestamptz AS at, tenant_id, route, status, channel, model, count(*) AS requests,
+             count(*) FILTER (WHERE status IN ('ERROR', 'FAIL_CLOSED')) AS errors,
              count(*) FILTER (WHERE status = 'ABSTAINED') AS abstained,
              count(*) FILTER (WHERE status = 'CANCELLED') AS cancelled,
              count(*) FILTER (WHERE status IN ('RATE_LIMITED', 'OVER_BUDGET')) AS limited,
@@ -417,17 +475,38 @@ statements! {
              coalesce(sum(output_tokens), 0)::bigint AS output_tokens,
              coalesce(sum(round(cost_estimate * 1000000000)), 0)::bigint AS cost_nanos,
              coalesce(sum(latency_us), 0)::bigint AS latency_us, coalesce(sum(ttft_us), 0)::bigint AS ttft_us,
-             (SELECT count(*) FROM rag_tower.user_feedback f JOIN ", its_ask!("f"), "
-              WHERE f.rating = 1 AND ($1::uuid IS NULL OR f.tenant_id = $1) AND f.trace_id >= $4 AND f.trace_id < $5
-                AND r.ts >= $2 AND r.ts < $3) AS feedback_up,
-             (SELECT count(*) FROM rag_tower.user_feedback f JOIN ", its_ask!("f"), "
-              WHERE f.rating = -1 AND ($1::uuid IS NULL OR f.tenant_id = $1) AND f.trace_id >= $4 AND f.trace_id < $5
-                AND r.ts >= $2 AND r.ts < $3) AS feedback_down,
-             (SELECT count(*) FROM rag_tower.handoff_tickets h
-              WHERE ($1::uuid IS NULL OR h.tenant_id = $1) AND h.ts >= $2 AND h.ts < $3) AS handoffs,
+             0::bigint AS feedback_up, 0::bigint AS feedback_down, 0::bigint AS handoffs,
              coalesce(array_agg(latency_us), '{}') AS latencies,
              coalesce(array_agg(ttft_us) FILTER (WHERE ttft_us IS NOT NULL), '{}') AS ttfts
-         FROM rag_tower.request_traces WHERE ($1::uuid IS NULL OR tenant_id = $1) AND ts >= $2 AND ts < $3");
+         FROM (SELECT r.tenant_id, ", facets!(), ", r.estimated, r.cost_estimate, r.input_tokens, r.output_tokens,
+                   r.latency_us, r.ttft_us
+               FROM rag_tower.request_traces r
+               WHERE ($1::uuid IS NULL OR tenant_id = $1) AND ts >= $2 AND ts < $3) r
+         WHERE ", alike!("$4", "$5", "$6", "$7"), " GROUP BY 2, 3, 4, 5, 6");
+    /// Feedback on asks of a range that the rollups do not have, and all on asks of two others. Ranges are those of ids.
+    OWNER READ_FEEDBACK = concat!(
+        "SELECT f.trace_id, f.tenant_id, f.rating, f.rolled FROM rag_tower.user_feedback f
+         WHERE ", unrolled!(), " AND ($1::uuid IS NULL OR f.tenant_id = $1) AND f.trace_id >= $2 AND f.trace_id < $3
+         UNION ALL
+         SELECT f.trace_id, f.tenant_id, f.rating, NULL FROM rag_tower.user_feedback f
+         WHERE ($1::uuid IS NULL OR f.tenant_id = $1) AND f.trace_id >= $4 AND f.trace_id < $5
+         UNION ALL
+         SELECT f.trace_id, f.tenant_id, f.rating, NULL FROM rag_tower.user_feedback f
+         WHERE ($1::uuid IS NULL OR f.tenant_id = $1) AND f.trace_id >= $6 AND f.trace_id < $7");
+    /// The same of tickets, by when they were opened.
+    OWNER READ_TICKETS =
+        "SELECT h.ts, h.tenant_id, h.trace_id FROM rag_tower.handoff_tickets h
+         WHERE NOT h.rolled AND ($1::uuid IS NULL OR h.tenant_id = $1) AND h.ts >= $2 AND h.ts < $3
+         UNION ALL
+         SELECT h.ts, h.tenant_id, h.trace_id FROM rag_tower.handoff_tickets h
+         WHERE ($1::uuid IS NULL OR h.tenant_id = $1) AND h.ts >= $4 AND h.ts < $5
+         UNION ALL
+         SELECT h.ts, h.tenant_id, h.trace_id FROM rag_tower.handoff_tickets h
+         WHERE ($1::uuid IS NULL OR h.tenant_id = $1) AND h.ts >= $6 AND h.ts < $7";
+    /// What asks of these ids and times are told apart by.
+    OWNER READ_ASKS = concat!(
+        "SELECT r.ts, r.tenant_id, ", facets!(), ", r.trace_id FROM rag_tower.request_traces r
+         WHERE r.trace_id = ANY ($1::uuid[]) AND r.ts = ANY ($2::timestamptz[])");
 
     /// What the rollups are made of, and what they are, for a check.
     OWNER CHECK_ASKS = concat!(

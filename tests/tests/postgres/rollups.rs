@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use rag_tower::postgres::{
-    Count, Database, DatabaseOptions, Measures, NewHandoff, PgFeedback, PgHandoffs, PgRollups, PgTraceStore,
-    Rating, TenantTx, migrate_traces,
+    Count, Database, DatabaseOptions, Facet, Measures, NewHandoff, OwnerTx, PgFeedback, PgHandoffs,
+    PgRollups, PgTraceStore, Rating, Selection, TenantTx, migrate_traces,
 };
 use rag_tower::tenant::TenantId;
 use rag_tower::trace::{Outcome, Phase, TraceRow};
@@ -171,6 +171,59 @@ async fn any_range_is_what_its_rows_are_before_and_after_folding() {
         sum.merge(&totals(&rollups, (Some(tenant), None, None)).await);
     }
     assert_eq!(sum, totals(&rollups, (None, None, None)).await);
+}
+
+#[tokio::test]
+async fn stretches_and_kinds_add_up_to_the_whole_histograms_included() {
+    let database = TestDatabase::migrated().await;
+    let pool = database.database().await;
+    let (store, rollups) = (PgTraceStore::new(&pool), PgRollups::new(&pool));
+    let (from, to) = (datetime!(2026-03-27 20:00 UTC), datetime!(2026-03-31 03:00 UTC));
+    for (n, batch) in rows_between(11, 600, from, to).chunks(60).enumerate() {
+        store.insert(batch).await.unwrap();
+        if n == 4 {
+            rollups.fold_all().await.unwrap();
+        }
+    }
+    let mut random = Random::new(12);
+    for n in 0..12 {
+        let mut moment = || from + time::Duration::milliseconds(random.below(283_000_000) as i64);
+        let (one, other) = (moment(), moment());
+        let (since, until) = (one.min(other), one.max(other));
+        let tenant = [None, Some("a")][n % 2].map(TenantId::named);
+        let whole = rollups.totals(tenant, Some(since), Some(until)).await.unwrap();
+        let quarter = |_| {
+            let seconds = moment().unix_timestamp() / 900 * 900;
+            OffsetDateTime::from_unix_timestamp(seconds).unwrap().clamp(since, until)
+        };
+        let mut edges: Vec<_> = (0..n * 7).map(quarter).chain([since, until]).collect();
+        edges.sort_unstable();
+        let which = Selection { tenant, since: Some(since), until: Some(until), ..Selection::default() };
+        let mut tx = OwnerTx::snapshot(&pool).await.unwrap();
+        let series = PgRollups::series(&mut tx, &which, &edges, true).await.unwrap();
+        assert_eq!(series.len(), edges.len() - 1);
+        let mut sum = Measures::default();
+        series.iter().for_each(|tally| sum.merge(&tally.sum));
+        assert!(sum == whole, "{edges:?}");
+        let (tally, _) = PgRollups::tally(&mut tx, &which).await.unwrap();
+        assert_eq!(tally.sum, whole);
+        let mut statuses = std::collections::BTreeMap::new();
+        for (status, asks) in series.into_iter().flat_map(|tally| tally.statuses) {
+            *statuses.entry(status).or_insert(0) += asks;
+        }
+        assert_eq!(statuses, tally.statuses);
+        for facet in [Facet::Tenant, Facet::Route, Facet::Status, Facet::Channel, Facet::Model] {
+            let mut sum = Measures::default();
+            for (value, part) in PgRollups::by(&mut tx, &which, facet).await.unwrap() {
+                if facet == Facet::Status && part[Count::Requests] > 0 {
+                    assert_eq!(statuses.get(&value), Some(&part[Count::Requests]), "{value}");
+                }
+                sum.merge(&part);
+            }
+            assert_eq!(Count::ALL.map(|what| sum[what]), Count::ALL.map(|what| whole[what]), "{facet:?}");
+            assert_eq!(sum.latency, whole.latency);
+        }
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,9 @@ use std::ops::RangeInclusive;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use rag_tower::http::Problem;
+use rag_tower::postgres::Selection;
 use rag_tower::tenant::TenantId;
+use rag_tower::trace::Status;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -22,6 +24,54 @@ const MOST: u32 = 200;
 
 /// From a moment, until before another.
 pub(super) type Range = (Option<OffsetDateTime>, Option<OffsetDateTime>);
+
+/// Parameters of which those that the figures know are the same everywhere: `filtered!(Name { more, of, them })`. Each may be
+/// there once, and no other.
+macro_rules! filtered {
+    ($name:ident { $($more:ident),* }) => {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct $name {
+            tenant_id: Option<String>,
+            since: Option<String>,
+            until: Option<String>,
+            route: Option<String>,
+            status: Option<String>,
+            channel: Option<String>,
+            model: Option<String>,
+            $($more: Option<String>,)*
+        }
+
+        // === impl $name ===
+
+        impl $name {
+            /// Reads the parameters.
+            fn read(
+                asked: Result<axum::extract::Query<Self>, axum::extract::rejection::QueryRejection>,
+            ) -> Result<Self, rag_tower::http::Problem> {
+                $crate::api::owner::asked::params(
+                    asked,
+                    concat!("tenant_id, since, until, route, status, channel, model" $(, ", ", stringify!($more))*),
+                )
+            }
+
+            /// Which asks.
+            fn which(
+                &self,
+                zone: &$crate::zone::Zone,
+            ) -> Result<rag_tower::postgres::Selection, rag_tower::http::Problem> {
+                let dimensions = [&self.route, &self.status, &self.channel, &self.model];
+                $crate::api::owner::asked::selection(
+                    self.tenant_id.as_deref(),
+                    (self.since.as_deref(), self.until.as_deref()),
+                    dimensions.map(|text| text.as_deref()),
+                    zone,
+                )
+            }
+        }
+    };
+}
+pub(super) use filtered;
 
 /// The parameters of a request, whose names are `expected`.
 pub(super) fn params<T>(asked: Result<Query<T>, QueryRejection>, expected: &str) -> Result<T, Problem> {
@@ -46,6 +96,34 @@ pub(super) fn tenant(text: Option<&str>) -> Result<Option<TenantId>, Problem> {
 /// `since` and `until`.
 pub(super) fn range(since: Option<&str>, until: Option<&str>, zone: &Zone) -> Result<Range, Problem> {
     Ok((moment(End::Since, since, zone)?, moment(End::Until, until, zone)?))
+}
+
+/// `tenant_id`, `since` and `until`, and `route`, `status`, `channel` and `model`.
+pub(super) fn selection(
+    tenant_id: Option<&str>,
+    (since, until): (Option<&str>, Option<&str>),
+    [route, status, channel, model]: [Option<&str>; 4],
+    zone: &Zone,
+) -> Result<Selection, Problem> {
+    let (since, until) = range(since, until, zone)?;
+    Ok(Selection {
+        tenant: tenant(tenant_id)?,
+        since,
+        until,
+        route: name("route", route)?,
+        status: one_of("status", status, &Status::ALL.map(Status::as_str))?,
+        channel: name("channel", channel)?,
+        model: name("model", model)?,
+    })
+}
+
+/// A whole number from 1 to `most`.
+pub(super) fn number(name: &str, text: Option<&str>, most: usize) -> Result<Option<usize>, Problem> {
+    let Some(text) = given(text) else { return Ok(None) };
+    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+    number
+        .map(Some)
+        .ok_or_else(|| invalid(format!("`{name}` cannot be used: expected a whole number from 1 to {most}")))
 }
 
 /// One of the values that there are.

@@ -25,6 +25,9 @@ use crate::routes::OwnerEndpoint;
 pub(crate) fn endpoint(method: MethodFilter, endpoint: OwnerEndpoint) -> MethodRouter<Arc<App>> {
     match endpoint {
         OwnerEndpoint::Metrics => on(method, figures::metrics),
+        OwnerEndpoint::Timeseries => on(method, figures::timeseries),
+        OwnerEndpoint::Heatmap => on(method, figures::heatmap),
+        OwnerEndpoint::Breakdown => on(method, figures::breakdown),
         OwnerEndpoint::Logs => on(method, logs::list),
         OwnerEndpoint::LogFacets => on(method, logs::facets),
         OwnerEndpoint::Log => on(method, logs::one),

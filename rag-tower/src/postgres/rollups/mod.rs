@@ -37,6 +37,7 @@ mod late;
 mod measures;
 mod read;
 mod rebuild;
+mod series;
 mod sketch;
 mod slices;
 
@@ -48,6 +49,7 @@ pub(super) use self::delta::{append, micros, nanos, tokens};
 pub use self::fold::Folded;
 pub use self::lag::Lag;
 pub use self::measures::{Count, Measures};
+pub use self::series::{Facet, Tally, Unpriced};
 pub use self::sketch::{Sketch, SketchError};
 pub use self::slices::{Selection, Slice};
 use super::database::Database;

@@ -119,6 +119,13 @@ impl Sketch {
         self.bins.iter().fold(self.zeros, |sum, count| sum.saturating_add(*count))
     }
 
+    /// The values that it has seen, in microseconds and within half a per cent, the smallest first, and how often each.
+    pub fn values(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
+        let zeros = Some((0.0, self.zeros));
+        let bins = self.bins.iter().enumerate().map(|(n, count)| (middle(self.low + n), *count));
+        zeros.into_iter().chain(bins).filter(|(_, count)| *count > 0)
+    }
+
     /// The smallest value that a share `p` of all values does not exceed, in microseconds: what `percentile_disc` gives,
     /// within half a per cent. None when it has seen nothing.
     #[must_use]
@@ -295,6 +302,8 @@ mod tests {
         fn bytes_bring_back_what_was_written(values in vec(durations(), 0..200), more in vec(durations(), 0..50)) {
             let sketch: Sketch = values.iter().copied().collect();
             prop_assert_eq!(Sketch::from_bytes(&sketch.to_bytes()), Ok(sketch.clone()));
+            let counted: u64 = sketch.values().map(|(_, count)| count).sum();
+            prop_assert_eq!(counted, values.len() as u64);
             let mut read: Sketch = more.iter().copied().collect();
             read.merge_bytes(&sketch.to_bytes()).unwrap();
             prop_assert_eq!(read, [values, more].concat().into_iter().collect::<Sketch>());

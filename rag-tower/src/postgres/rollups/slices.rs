@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::PgRollups;
-use super::key::{Level, Segment, cover};
+use super::key::{Facets, Level, Segment, cover};
 use super::read::{FIRST, LAST};
 use crate::postgres::error::DatabaseError;
 use crate::postgres::sql;
@@ -53,9 +53,10 @@ pub struct Slice {
 }
 
 /// A range as what it is read from: whole quarters, and what is left at its ends.
-struct Parts {
-    whole: Vec<Segment>,
-    edges: Vec<(OffsetDateTime, OffsetDateTime)>,
+pub(super) struct Parts {
+    pub(super) whole: Vec<Segment>,
+    /// At most two.
+    pub(super) edges: Vec<(OffsetDateTime, OffsetDateTime)>,
 }
 
 // === impl PgRollups ===
@@ -135,15 +136,23 @@ impl Selection {
     }
 
     /// True when totals are not enough.
-    fn is_faceted(&self) -> bool {
+    pub(super) fn is_faceted(&self) -> bool {
         [&self.route, &self.status, &self.channel, &self.model].into_iter().any(Option::is_some)
+    }
+
+    /// True when an ask with these facets is one of them.
+    pub(super) fn passes(&self, facets: &Facets) -> bool {
+        let Self { route, status, channel, model, .. } = self;
+        [(route, &facets.route), (status, &facets.status), (channel, &facets.channel), (model, &facets.model)]
+            .into_iter()
+            .all(|(wanted, value)| wanted.as_ref().is_none_or(|wanted| wanted == value))
     }
 }
 
 // === impl Parts ===
 
 impl Parts {
-    fn of(since: Option<OffsetDateTime>, until: Option<OffsetDateTime>) -> Self {
+    pub(super) fn of(since: Option<OffsetDateTime>, until: Option<OffsetDateTime>) -> Self {
         let (since, until) = (since.unwrap_or(FIRST), until.unwrap_or(LAST));
         let (first, last) = (Level::Quarter.ceil(since), Level::Quarter.floor(until));
         let (whole, mut edges) = if first < last {
@@ -155,8 +164,31 @@ impl Parts {
         Self { whole, edges }
     }
 
+    /// A range that is cut at these moments, so that no bucket lies on both sides of one. Those inside are at a quarter.
+    pub(super) fn between(edges: &[OffsetDateTime]) -> Self {
+        let mut all = Self { whole: Vec::new(), edges: Vec::new() };
+        for pair in edges.windows(2) {
+            let [since, until] = *pair else { continue };
+            let parts = Self::of(Some(since), Some(until));
+            all.edges.extend(parts.edges);
+            for segment in parts.whole {
+                match all.whole.last_mut() {
+                    // fewer and longer ones are looked up faster
+                    Some(last) if (last.0, last.2) == (segment.0, segment.1) => last.2 = segment.2,
+                    _ => all.whole.push(segment),
+                }
+            }
+        }
+        all
+    }
+
+    /// Where the whole quarters begin and end.
+    pub(super) fn span(&self) -> Option<(OffsetDateTime, OffsetDateTime)> {
+        Some((self.whole.first()?.1, self.whole.last()?.2))
+    }
+
     /// Levels, beginnings and ends, as the statements take them.
-    fn whole(&self) -> (Vec<i16>, Vec<OffsetDateTime>, Vec<OffsetDateTime>) {
+    pub(super) fn whole(&self) -> (Vec<i16>, Vec<OffsetDateTime>, Vec<OffsetDateTime>) {
         let levels = self.whole.iter().map(|(level, ..)| level.minutes()).collect();
         let firsts = self.whole.iter().map(|(_, first, _)| *first).collect();
         (levels, firsts, self.whole.iter().map(|(.., last)| *last).collect())
