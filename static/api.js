@@ -117,7 +117,7 @@ export function sentence(problem) {
   if (problem.kind === "truncated") return ["error_truncated", {}];
   if (problem.status === 429)
     return problem.retryAfter ? ["error_429_after", { n: problem.retryAfter }] : ["error_429", {}];
-  if ([400, 401, 402, 403, 404, 413, 422].includes(problem.status)) return [`error_${problem.status}`, {}];
+  if ([400, 401, 402, 403, 404, 409, 413, 422].includes(problem.status)) return [`error_${problem.status}`, {}];
   if (problem.status >= 500) return ["error_5xx", {}];
   return ["error_other", {}];
 }

@@ -103,7 +103,7 @@ export function copyButton(text, shown, label) {
     {
       type: "button",
       class: "copy",
-      label,
+      label: shown ? null : label,
       tip: label,
       on: {
         async click(event) {
@@ -119,7 +119,8 @@ export function copyButton(text, shown, label) {
         },
       },
     },
-    shown && h("code", {}, shown),
+    // What is seen is part of the name, for those who say what they want to press.
+    shown && [h("code", {}, shown), h("span", { class: "sr-only", i18n: label })],
     mark,
   );
   return h("span", { class: "copy-wrap" }, button, said);

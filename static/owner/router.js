@@ -9,7 +9,7 @@ export const SHARED = [
   "min_ms", "max_ms", "min_cost", "max_cost", "min_tokens", "max_tokens",
 ];
 /** What opens above a screen and leaves it as it is. */
-const ABOVE = ["trace", "tab"];
+const ABOVE = ["trace", "tab", "item"];
 const DEFAULTS = { screen: "overview", range: "7d" };
 const SECONDS = { "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000 };
 const DATE = /^\d{4}-\d{2}-\d{2}$/;

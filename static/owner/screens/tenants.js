@@ -1,0 +1,105 @@
+// The tenants: how each is doing, what it has and costs, and the switch that shuts one out.
+
+import { h } from "../../dom.js";
+import { millis, number, percent, visible } from "../../format.js";
+import { ask } from "../dialog.js";
+import { empty } from "../empty.js";
+import { panel } from "../panel.js";
+import { button, idCopy, moment } from "../parts.js";
+import { facts, part, said } from "../pieces.js";
+import { screenNamed } from "../screens.js";
+import { opener, pager, table } from "../table.js";
+import { usd } from "../units.js";
+
+const PAGE = 100;
+// Below this many requests a rate says little.
+const FEW = 20;
+
+export const dated = false;
+
+export async function load(state, signal, tools) {
+  const list = await tools.get("/tenants", { limit: PAGE, cursor: state.cursor });
+  const one = panel({ title: "tenant", load: (id, signal, reload) => detail(id, signal, reload, tools) }, tools);
+  one.sync();
+  if (list.items.length === 0) return empty("empty_tenants", "empty_tenants_hint");
+  const columns = [
+    { key: "tenant", kind: "title", cell: (item) => opener(visible(item.name), item.id, () => one.open(item.id)) },
+    { key: "status", cell: (item) => badge(item) },
+    { key: "requests_24h", kind: "figure", cell: (item) => number(item.requests_24h) },
+    { key: "errors_24h", kind: "figure", cell: (item) => errors(item) },
+    { key: "p95_24h", kind: "figure", cell: (item) => millis(item.p95_ms_24h) },
+    { key: "documents", kind: "figure", cell: (item) => number(item.documents) },
+    { key: "cost_month", kind: "figure", cell: (item) => usd(item.cost_month_usd) },
+    { key: "keys", kind: "figure", cell: (item) => number(item.keys) },
+    { key: "last_ask", kind: "nowrap", cell: (item) => moment(item.last_ask_at) },
+  ];
+  return [
+    h("section", { class: "list" }, table(columns, list.items, { label: "screen_tenants", open: (item) => one.open(item.id), id: (item) => item.id, failed: (item) => item.status === "suspended" || item.errors_24h > 0 })),
+    pager({ next: list.next && { cursor: list.next }, at: state.cursor }, tools),
+  ];
+}
+
+const suspended = (item) => item.status === "suspended";
+
+const badge = (item) => h("span", { class: `badge ${suspended(item) ? "bad" : "good"}`, i18n: suspended(item) ? "tenant_suspended" : "tenant_active" });
+
+// Never a rate without the number that it is of, and none that is of too few.
+function errors(item) {
+  if (!item.requests_24h) return number(item.errors_24h);
+  const rate = percent(item.errors_24h / item.requests_24h);
+  return [number(item.errors_24h), " ", h("span", { class: item.requests_24h < FEW ? "few" : "small" }, `(${rate})`)];
+}
+
+async function detail(id, signal, reload, tools) {
+  const item = await tools.get(`/tenants/${encodeURIComponent(id)}`, {}, signal);
+  const link = (screen, key, patch) => h("a", { class: "button", href: tools.link(screen, { tenant_id: item.id, ...patch }), i18n: key });
+  const again = () => {
+    tools.reload();
+    return reload();
+  };
+  return [
+    h("div", { class: "summary" }, h("strong", {}, h("bdi", {}, visible(item.name))), badge(item)),
+    suspended(item) && item.suspended_reason && h("p", { class: "small" }, said(item.suspended_reason)),
+    h("div", { class: "actions" }, link("logs", "tenant_logs", { range: "24h", since: "", until: "" }), link("logs", "tenant_errors", { range: "24h", since: "", until: "", status: "ERROR" }), screenNamed("usage") && link("usage", "tenant_usage", { range: "30d", since: "", until: "" })),
+    part(
+      "tenant_health",
+      [],
+      facts(
+        ["requests_24h", number(item.requests_24h)],
+        ["errors_24h", errors(item)],
+        ["p95_24h", millis(item.p95_ms_24h)],
+        ["last_ask", moment(item.last_ask_at)],
+        ["cost_month", usd(item.cost_month_usd)],
+        ["documents", number(item.documents)],
+        ["chunks", number(item.chunks)],
+        ["keys", number(item.keys)],
+      ),
+    ),
+    part("trace_ids", [], facts(["tenant_id", idCopy(item.id)], item.slug && ["tenant_slug", h("code", {}, visible(item.slug))], item.created_at && ["created", moment(item.created_at)])),
+    suspended(item)
+      ? part("tenant_resume", [], h("p", { class: "small", i18n: "tenant_resume_about" }), button("tenant_resume", () => resume(item, tools, again)))
+      : part("tenant_suspend", [], h("p", { class: "small", i18n: "tenant_suspend_about" }), button("tenant_suspend", () => suspend(item, tools, again), { kind: "button danger" })),
+  ];
+}
+
+async function suspend(item, tools, done) {
+  const sent = await ask({
+    title: "tenant_suspend",
+    go: "tenant_suspend",
+    danger: true,
+    about: [h("p", {}, h("bdi", {}, visible(item.name))), h("p", { i18n: "tenant_suspend_about" })],
+    fields: [{ name: "reason", label: "reason", kind: "long", required: true, minlength: "3", maxlength: "500", help: "reason_help" }],
+    send: ({ reason }) => tools.post(`/tenants/${encodeURIComponent(item.id)}/suspend`, { reason: reason ?? "" }),
+  });
+  if (sent) await done();
+}
+
+async function resume(item, tools, done) {
+  const sent = await ask({
+    title: "tenant_resume",
+    go: "tenant_resume",
+    about: [h("p", {}, h("bdi", {}, visible(item.name))), h("p", { i18n: "tenant_resume_about" })],
+    send: () => tools.post(`/tenants/${encodeURIComponent(item.id)}/resume`),
+  });
+  if (sent) await done();
+}
