@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -92,6 +93,44 @@ impl Page {
     pub async fn click(&mut self, selector: &str) {
         self.until(&format!("document.querySelector({}) !== null", json!(selector))).await;
         self.eval(&format!("document.querySelector({}).click()", json!(selector))).await;
+    }
+
+    /// Goes to another address in the same window.
+    pub async fn go(&mut self, url: &str) {
+        self.command("Page.navigate", json!({ "url": url })).await;
+        self.until("document.readyState === 'complete'").await;
+    }
+
+    /// Chooses a value of a list to choose from.
+    pub async fn choose(&mut self, selector: &str, value: &str) {
+        self.until(&format!("document.querySelector({}) !== null", json!(selector))).await;
+        self.eval(&format!(
+            "(() => {{ const list = document.querySelector({}); list.value = {};
+             list.dispatchEvent(new Event('change', {{ bubbles: true }})); }})()",
+            json!(selector),
+            json!(value)
+        ))
+        .await;
+    }
+
+    /// Makes the window another size, in CSS pixels; a narrow one is a phone's.
+    pub async fn resize(&mut self, width: u32, height: u32) {
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500});
+        self.command("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
+    /// Prefers a colour scheme, `light` or `dark`, as a system does.
+    pub async fn prefer(&mut self, scheme: &str) {
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        self.command("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+    }
+
+    /// A picture of the whole page, as a PNG.
+    pub async fn picture(&mut self) -> Vec<u8> {
+        let how = json!({"format": "png", "captureBeyondViewport": true});
+        let answer = self.command("Page.captureScreenshot", how).await;
+        let data = answer["data"].as_str().expect("a picture");
+        base64::engine::general_purpose::STANDARD.decode(data).expect("base64")
     }
 
     /// All text that a person sees.

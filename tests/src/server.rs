@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
 use tempfile::TempDir;
 
 use crate::http::{Client, DEADLINE};
@@ -240,6 +242,14 @@ impl Server {
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    /// A connection to its private database as the superuser, which no policy binds.
+    pub async fn database(&self) -> PgConnection {
+        let postgres = self.own_data().join("postgres");
+        let password = std::fs::read_to_string(postgres.join("admin.password")).expect("a private database");
+        let options = PgConnectOptions::new().socket(postgres.join("run")).username("postgres");
+        options.password(password.trim()).database("postgres").connect().await.expect("a connection")
     }
 
     /// What its metrics listener says.

@@ -11,8 +11,7 @@ use rag_tower_tests::http::DEADLINE;
 use rag_tower_tests::model_stub::{self, ModelStub, Reply, Step};
 use rag_tower_tests::server::{Server, Setup, assert_mounted};
 use serde_json::{Value, json};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection};
+use sqlx::Connection;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_rag-tower-server");
 /// Postgres tries to start again every few seconds, and then recovers.
@@ -199,10 +198,7 @@ fn beside(server: &Server, arguments: &[&str]) -> String {
 
 /// Makes Postgres begin new files of its log until there is no room for one.
 async fn exhaust_wal(server: &Server) {
-    let postgres = server.own_data().join("postgres");
-    let password = std::fs::read_to_string(postgres.join("admin.password")).unwrap();
-    let options = PgConnectOptions::new().socket(postgres.join("run")).username("postgres");
-    let mut admin = options.password(password.trim()).database("postgres").connect().await.unwrap();
+    let mut admin = server.database().await;
     for _ in 0..40 {
         let next = "SELECT pg_logical_emit_message(true, 't', 'x'); SELECT pg_switch_wal()";
         if sqlx::raw_sql(next).execute(&mut admin).await.is_err() || admin.ping().await.is_err() {

@@ -1,11 +1,12 @@
-//! The pages in a real browser, on a real server: a question asked, read and rated; the owner looking at it.
+//! Both pages: a question asked, read and rated; the owner looking at it.
 
 use rag_tower_tests::browser::Page;
 use rag_tower_tests::model_stub::{ModelStub, Reply};
 use rag_tower_tests::server::{OWNER, PASSWORD, Setup};
 use serde_json::json;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_rag-tower-server");
+use crate::BINARY;
+
 /// What an attacker would like a page to run.
 const HOSTILE: &str = "<img src=http://evil.example/x onerror=alert(1)> ![x](http://evil.example/y) Học phí?";
 /// What a model may write, the well-meant and the other.

@@ -1,0 +1,8 @@
+//! The pages in a real browser, on a real server.
+
+mod accessible;
+mod hostile;
+mod pages;
+mod screens;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_rag-tower-server");

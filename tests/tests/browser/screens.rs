@@ -1,0 +1,166 @@
+//! The screens of the console: with data and without, what is done on them, and in a language of the other direction.
+
+use rag_tower_tests::browser::Page;
+use rag_tower_tests::console::{drawn, hand_off, screens, show, sign_in, traffic};
+use rag_tower_tests::server::{Server, Setup, shared};
+use serde_json::{Value, json};
+
+use crate::BINARY;
+
+/// Screens that are a list of what happened, which nothing has at first.
+const LISTS: [&str; 4] = ["logs", "handoffs", "feedback", "usage"];
+
+fn is_list(query: &str) -> bool {
+    LISTS.iter().any(|name| query == format!("screen={name}"))
+}
+
+/// Opens a hand-off by what was said in it.
+async fn open_ticket(page: &mut Page, server: &Server, said: &str) {
+    show(page, server, "screen=handoffs").await;
+    let found = format!(
+        "[...document.querySelectorAll('.opener')].find((one) => one.innerText.includes({}))",
+        json!(said)
+    );
+    page.until(&format!("{found} !== undefined")).await;
+    page.eval(&format!("{found}.click()")).await;
+    page.until("document.querySelector('#panel .timeline') !== null").await;
+}
+
+/// Presses the button of the dialog that asks, after writing into its field.
+async fn answer(page: &mut Page, text: &str) {
+    page.type_into("dialog.ask[open] textarea", text).await;
+    page.click("dialog.ask[open] form .button:not([type=button])").await;
+}
+
+async fn audited(server: &Server, action: &str) -> Vec<Value> {
+    let log = server.owner().await.get(&format!("/owner/api/audit?action={action}")).await.json();
+    log["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_screen_says_that_there_is_nothing_and_then_shows_what_there_is() {
+    let server = Setup::new(BINARY).start();
+    let mut page = sign_in(&server, "", 1280, 900).await;
+    let all = screens(&mut page).await;
+    for query in &all {
+        show(&mut page, &server, query).await;
+        let seen = page.eval("({ empty: document.querySelector('#screen .empty') !== null, alert: document.querySelector('.alert')?.innerText ?? null })").await;
+        assert_eq!(seen["alert"], json!(null), "{query}");
+        assert!(!is_list(query) || seen["empty"] == true, "{query} does not say that it is empty");
+    }
+    traffic(&server).await;
+    for query in &all {
+        show(&mut page, &server, query).await;
+        let seen = page
+            .eval(
+                "({ rows: document.querySelectorAll('#screen .rows tbody tr').length, text: document.querySelector('#screen').innerText.length,
+                    alert: document.querySelector('.alert')?.innerText ?? null, wide: Math.max(0, document.documentElement.scrollWidth - innerWidth) })",
+            )
+            .await;
+        assert_eq!((&seen["alert"], &seen["wide"]), (&json!(null), &json!(0)), "{query}");
+        assert!(seen["text"].as_i64() > Some(20), "{query} shows nothing: {seen}");
+        assert!(!is_list(query) || seen["rows"].as_i64() > Some(0), "{query} shows no row");
+    }
+    // A filter that nothing passes is named, and can be cleared where it is.
+    show(&mut page, &server, "screen=handoffs&state=closed").await;
+    page.click("#screen .empty .button").await;
+    page.until("document.querySelectorAll('#screen .opener').length === 2").await;
+    assert_eq!(page.eval("new URLSearchParams(location.search).get('state')").await, json!(null));
+    assert_eq!(page.errors(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handoff_goes_from_new_to_contacted_to_closed_and_a_late_move_is_told() {
+    let server = shared(BINARY);
+    let ticket =
+        hand_off(&server, "Tôi muốn gặp tư vấn viên về lớp Ghềnh Ráng, số của tôi là 0912345678").await;
+    let mut page = sign_in(&server, "screen=handoffs", 1280, 900).await;
+    open_ticket(&mut page, &server, "Ghềnh Ráng").await;
+    page.click("#panel .summary .button.primary").await;
+    answer(&mut page, "Đã gọi, hẹn thứ hai").await;
+    page.until("document.querySelector('#panel .timeline').innerText.includes('Đã gọi, hẹn thứ hai')").await;
+    let path = format!("/owner/api/handoffs/{ticket}");
+    let owner = server.owner().await;
+    assert_eq!(owner.get(&path).await.json()["status"], "contacted");
+
+    // A note is kept beside the moves.
+    page.type_into("#handoff-note", "Sẽ đến cùng phụ huynh").await;
+    page.click("#panel .note-form button").await;
+    page.until("document.querySelector('#panel .timeline').innerText.includes('Sẽ đến cùng phụ huynh')")
+        .await;
+
+    // Somebody else closes it; this page still offers to.
+    let closed =
+        owner.post(&format!("{path}/transition"), &json!({"from": "contacted", "to": "closed"})).await;
+    assert_eq!(closed.status, 200, "{}", closed.text());
+    page.click("#panel .summary .button.primary").await;
+    answer(&mut page, "đóng").await;
+    page.until("document.querySelector('dialog.ask[open] .told') !== null").await;
+    page.click("dialog.ask[open] .actions .button").await;
+    page.until("document.querySelector('#panel .summary .button') === null").await;
+    let history = owner.get(&path).await.json();
+    assert!(!history.to_string().contains("đóng"), "nothing was written: {history}");
+    // Back closes the panel, and forward opens it again.
+    page.eval("history.back()").await;
+    page.until("document.querySelector('#panel') === null").await;
+    page.eval("history.forward()").await;
+    page.until("document.querySelector('#panel .timeline') !== null").await;
+    assert_eq!(page.errors(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_is_shown_for_a_reason_that_the_audit_log_keeps() {
+    let server = shared(BINARY);
+    let ticket = hand_off(&server, "Tôi muốn gặp tư vấn viên về lớp Mũi Né, số của tôi là 0977111222").await;
+    let mut page = sign_in(&server, "screen=handoffs", 1280, 900).await;
+    open_ticket(&mut page, &server, "Mũi Né").await;
+    assert!(!page.text().await.contains("0977111222"), "masked until somebody asks");
+    page.click("#reveal").await;
+    answer(&mut page, "Khách hẹn gọi lại lúc chín giờ").await;
+    page.until("document.querySelector('#revealed')?.innerText.includes('0977111222')").await;
+    page.click("dialog.ask[open] > .actions .button").await;
+    page.until("document.querySelector('#revealed') === null").await;
+    assert!(!page.text().await.contains("0977111222"), "hidden again");
+
+    let rows = audited(&server, "handoff.reveal").await;
+    let row = rows.iter().find(|row| row["target"].as_str().is_some_and(|target| target.contains(&ticket)));
+    let row = row.unwrap_or_else(|| panic!("no audit row of {ticket}: {rows:?}"));
+    assert!(row.to_string().contains("Khách hẹn gọi lại lúc chín giờ"), "{row}");
+    assert!(!row.to_string().contains("0977111222"), "the log keeps no number: {row}");
+    show(&mut page, &server, "screen=audit").await;
+    page.until("document.querySelector('#screen').innerText.includes('Khách hẹn gọi lại lúc chín giờ')")
+        .await;
+    assert_eq!(page.errors(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn persian_reads_from_right_to_left_on_a_phone_and_ids_do_not() {
+    let server = shared(BINARY);
+    hand_off(&server, "Tôi muốn gặp tư vấn viên, số của tôi là 0912345678").await;
+    let mut page = sign_in(&server, "", 1280, 900).await;
+    page.choose(".lang", "fa").await;
+    page.until("document.documentElement.dir === 'rtl' && document.documentElement.lang === 'fa'").await;
+    drawn(&mut page).await;
+    let all = screens(&mut page).await;
+    page.resize(360, 740).await;
+    for query in &all {
+        show(&mut page, &server, query).await;
+        let seen = page
+            .eval(
+                "({ dir: document.documentElement.dir, wide: Math.max(0, document.documentElement.scrollWidth - innerWidth), alert: document.querySelector('.alert')?.innerText ?? null,
+                    ids: [...document.querySelectorAll('code, pre')].every((one) => getComputedStyle(one).direction === 'ltr'),
+                    english: [...document.querySelectorAll('#screen [data-i18n-text]')].filter((one) => one.innerText && !/[\\u0600-\\u06ff]/.test(one.innerText) && /[A-Za-z]{4}/.test(one.innerText)).map((one) => one.innerText) })",
+            )
+            .await;
+        assert_eq!(
+            seen,
+            json!({"dir": "rtl", "wide": 0, "alert": null, "ids": true, "english": []}),
+            "{query}"
+        );
+    }
+    // The choice is remembered, and another one needs no reload.
+    page.choose(".lang", "vi").await;
+    page.until("document.documentElement.dir === 'ltr' && document.querySelector('h1').innerText !== ''")
+        .await;
+    assert_eq!(page.errors(), Vec::<String>::new());
+}
