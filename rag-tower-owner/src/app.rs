@@ -18,6 +18,7 @@ use crate::auth::{LoginService, LogoutService, OwnerAuth, OwnerAuthConfig, Owner
 use crate::branches::KnownBranches;
 use crate::config::Config;
 use crate::demo::Demo;
+use crate::demo_data::Desk;
 use crate::failure::Failure;
 use crate::http::{Page, edge, page, panicked, static_file};
 use crate::identity::{Resolver, TenantTokens, identity};
@@ -38,6 +39,8 @@ pub(crate) struct App {
     pub(crate) zone: Zone,
     owner_auth: OwnerAuth<PgOwnerSessions>,
     pub(crate) demo: Option<Demo>,
+    /// Where work on the demo data is left.
+    pub(crate) demo_desk: Desk,
     pub(crate) tokens: TenantTokens,
     pub(crate) intake: Intake,
     pub(crate) operator: OperatorKey,
@@ -123,7 +126,7 @@ impl App {
         config: &Config,
         (secrets, owner): (&Secrets, &OwnerSecret),
         platform: &Platform,
-        demo: Option<Demo>,
+        (demo, demo_desk): (Option<Demo>, Desk),
     ) -> Result<Self, Failure> {
         let (resolver, tokens) =
             identity(config, &platform.database, &secrets.jwt).map_err(failed("JWT_SECRET"))?;
@@ -147,6 +150,7 @@ impl App {
             database: platform.database.clone(),
             feedback: PgFeedback::new(&platform.database),
             demo,
+            demo_desk,
             tokens,
             intake: platform.intake.clone(),
             operator: OperatorKey::generate()?,
@@ -201,7 +205,7 @@ pub(crate) mod tests {
             let owner = OwnerSecret::load(&config, &data).unwrap();
             let platform = Platform::start(&config, &data).await.unwrap();
             let demo = platform.fill(&config, &secrets).await.unwrap();
-            let app = App::new(&config, (&secrets, &owner), &platform, demo).unwrap();
+            let app = App::new(&config, (&secrets, &owner), &platform, (demo, Desk::new().0)).unwrap();
             Self { router: build(Arc::new(app)), platform, secrets, _folder: folder }
         }
 

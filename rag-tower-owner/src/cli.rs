@@ -13,7 +13,7 @@ use crate::data_dir::{DataDir, Holder};
 use crate::failure::Failure;
 use crate::ingest::{self, Target};
 use crate::secrets::Secrets;
-use crate::{ask, doctor, eval, mend, operator, platform, serve, telemetry};
+use crate::{ask, demo_data, doctor, eval, mend, operator, platform, serve, telemetry};
 
 /// How long what is left over may take at the end.
 const LEFTOVERS: Duration = Duration::from_secs(5);
@@ -65,6 +65,11 @@ enum Command {
     },
     /// Check every setting and dependency, and say how to mend what is wrong
     Doctor,
+    /// Thirty days of made-up traffic of the demo tenants, to see the console with; a server may run meanwhile
+    DemoData {
+        #[command(subcommand)]
+        what: demo_data::Command,
+    },
     /// Mend figures that `doctor` finds wrong
     Rollups {
         #[command(subcommand)]
@@ -82,6 +87,7 @@ Examples:
   rag-tower-owner eval answers ./collection             measure how often an answer holds a known one
   rag-tower-owner eval routing ./questions              measure routing on labelled questions
   rag-tower-owner doctor                                check settings and dependencies
+  rag-tower-owner demo-data fill                        thirty days of traffic to look at; `remove` takes it away
   rag-tower-owner rollups rebuild --since 2026-01-31    add up the asks of that day and later again
   rag-tower-owner --print-config                        show the settings in force
   RAG_TOWER_ADDR=127.0.0.1:8081 rag-tower-owner         listen somewhere else
@@ -136,6 +142,7 @@ impl Cli {
                 Command::Reindex => reindex(&config).await,
                 Command::Eval { what } => print(&eval::measure(&config, what).await?),
                 Command::Ask { question, tenant } => ask(&config, &question, &tenant).await,
+                Command::DemoData { what } => print(&demo_data::command(&config, what).await?),
                 Command::Rollups { what } => print(&mend::rollups(&config, &what).await?),
                 Command::Doctor => Ok(()),
             }

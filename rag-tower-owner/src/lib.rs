@@ -25,6 +25,8 @@ pub mod data_dir;
 #[cfg(feature = "server")]
 mod demo;
 #[cfg(feature = "server")]
+mod demo_data;
+#[cfg(feature = "server")]
 mod doctor;
 #[cfg(feature = "server")]
 mod eval;

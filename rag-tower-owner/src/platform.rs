@@ -53,7 +53,7 @@ pub(crate) struct Platform {
     conversations: MemoryWriter,
     pub(crate) database: Database,
     /// What is written in the background goes through connections of its own.
-    aside: Database,
+    pub(crate) aside: Database,
     /// What the owner reads does, too.
     pub(crate) owners: Database,
     pub(crate) rollups: PgRollups,

@@ -106,6 +106,9 @@ pub(crate) enum OwnerEndpoint {
     DeleteView,
     Audit,
     Tenants,
+    DemoData,
+    FillDemoData,
+    RemoveDemoData,
 }
 
 use Auth::{Demo, Operator, Public, Tenant, Upgrade};
@@ -145,6 +148,9 @@ pub const ROUTES: &[Route] = &[
     owner(Delete, "/owner/api/views/{id}", OwnerEndpoint::DeleteView),
     owner(Get, "/owner/api/audit", OwnerEndpoint::Audit),
     owner(Get, "/owner/api/tenants", OwnerEndpoint::Tenants),
+    owner(Get, "/owner/api/demo-data", OwnerEndpoint::DemoData),
+    owner(Post, "/owner/api/demo-data", OwnerEndpoint::FillDemoData),
+    owner(Delete, "/owner/api/demo-data", OwnerEndpoint::RemoveDemoData),
     route(Post, "/operator/token", Operator, OneTenant, Endpoint::OperatorToken),
     route(Post, "/operator/documents", Operator, OneTenant, Endpoint::OperatorDocuments),
 ];

@@ -22,6 +22,7 @@ use crate::app::{self, App};
 use crate::banner::Banner;
 use crate::config::Config;
 use crate::data_dir::{Announced, DataDir};
+use crate::demo_data::{self, Desk};
 use crate::failure::Failure;
 use crate::partitions;
 use crate::platform::Platform;
@@ -66,10 +67,11 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     let up = async {
         let platform = Platform::start(&config, &data).await?;
         let demo = platform.fill(&config, &secrets).await?;
-        let app = App::new(&config, (&secrets, &owner), &platform, demo)?;
-        Ok::<_, Failure>((platform, app))
+        let (desk, orders) = Desk::new();
+        let app = App::new(&config, (&secrets, &owner), &platform, (demo, desk))?;
+        Ok::<_, Failure>((platform, app, orders))
     };
-    let (platform, app) = tokio::select! {
+    let (platform, app, orders) = tokio::select! {
         up = up => up?,
         () = signals.next() => return Ok(()),
     };
@@ -77,6 +79,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     tasks.spawn(rollups::keep_folded(platform.rollups.clone(), stopping.clone()));
     let upkeep = Upkeep::new().keep_days(config.trace_retention);
     tasks.spawn(partitions::keep_partitions(platform.partitions.clone(), upkeep, stopping.clone()));
+    tasks.spawn(demo_data::work_at(orders, platform.aside.clone(), stopping.clone()));
     let banner = Banner::new(&config, (&secrets, &owner), addresses, app.demo.as_ref(), began.elapsed());
     let announced = Announced { address: reachable(addresses.0), key: app.operator.secret().clone() };
     let router = app::build(Arc::new(app));

@@ -8,10 +8,12 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, ORIGIN, RETRY_AFTER, SET_COOKIE};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
 use rag_tower::tenant::{
     ApiKeyResolver, CredentialResolver, JwtResolver, MemoryApiKeys, ResolveTenant, TokenMinter,
 };
 use rag_tower::{ErrorKind, Grant, TenantId};
+use serde_json::{Map, Value, json};
 use tower::{Layer, ServiceExt, service_fn};
 
 use super::*;
@@ -98,8 +100,117 @@ async fn only_a_live_session_gets_past() {
     );
 }
 
+/// The claims of a session that is live: nothing but the token can be why it is refused.
+async fn claims(auth: &OwnerAuth) -> Map<String, Value> {
+    let now = get_current_timestamp();
+    auth.0.sessions.start("live", Duration::from_mins(15)).await.unwrap();
+    let claims = json!({
+        "iss": "rag-tower", "aud": OWNER_AUDIENCE, "sub": "owner", "exp": now + 900, "iat": now, "jti": "live",
+    });
+    claims.as_object().unwrap().clone()
+}
+
+fn signed(header: &Header, claims: &Map<String, Value>, secret: &[u8]) -> String {
+    encode(header, claims, &EncodingKey::from_secret(secret)).unwrap()
+}
+
+/// What a token opens, as a cookie and as a bearer.
+async fn opens(auth: &OwnerAuth, token: &str) -> [u16; 2] {
+    let bearer = format!("Bearer {token}");
+    [
+        get(auth, &format!("owner_token={token}")).await,
+        status(auth, request(Method::GET, &[(AUTHORIZATION, &bearer)])).await,
+    ]
+}
+
 #[tokio::test]
-async fn logout_ends_the_session_at_once() {
+async fn t40_a_token_is_what_this_server_signs_or_nothing() {
+    let auth = auth();
+    let claims = claims(&auth).await;
+    let hs256 = Header::new(Algorithm::HS256);
+    let good = signed(&hs256, &claims, SECRET.as_bytes());
+    assert_eq!(opens(&auth, &good).await, [200, 200], "the others differ from it in one thing each");
+
+    let (message, signature) = good.rsplit_once('.').unwrap();
+    let payload = message.split_once('.').unwrap().1;
+    // {"alg":"none","typ":"JWT"} and {"alg":"RS256","typ":"JWT"}
+    let (none, rs256) = ("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0", "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9");
+    let typed = |typ: Option<&str>| Header { typ: typ.map(Into::into), ..hs256.clone() };
+    let kid = Header { kid: Some("unknown".into()), ..hs256.clone() };
+    let critical = Header { crit: Some(vec!["b64".into()]), ..hs256.clone() };
+    for token in [
+        format!("{none}.{payload}."),
+        format!("{none}.{payload}.{signature}"),
+        format!("{rs256}.{payload}.{signature}"),
+        format!("{message}."),
+        message.to_owned(),
+        good[..good.len() - 2].to_owned(),
+        format!("{good}.{signature}"),
+        signed(&Header::new(Algorithm::HS384), &claims, SECRET.as_bytes()),
+        signed(&hs256, &claims, b"another-secret-of-thirty-two-bytes"),
+        signed(&hs256, &claims, b""),
+        signed(&kid, &claims, SECRET.as_bytes()),
+        signed(&typed(None), &claims, SECRET.as_bytes()),
+        signed(&typed(Some("at+jwt")), &claims, SECRET.as_bytes()),
+        signed(&critical, &claims, SECRET.as_bytes()),
+        "a.b.c".to_owned(),
+        "..".to_owned(),
+        "x".repeat(64 * 1024),
+    ] {
+        assert_eq!(opens(&auth, &token).await, [401, 401], "{token}");
+    }
+}
+
+#[tokio::test]
+async fn t41_every_claim_is_required_and_times_are_whole_seconds_around_now() {
+    let auth = auth();
+    let claims = claims(&auth).await;
+    let hs256 = Header::new(Algorithm::HS256);
+    let with = |name: &str, value: Option<Value>| {
+        let mut claims = claims.clone();
+        claims.remove(name);
+        claims.extend(value.map(|value| (name.to_owned(), value)));
+        signed(&hs256, &claims, SECRET.as_bytes())
+    };
+    for name in ["iss", "aud", "sub", "exp", "iat", "jti"] {
+        assert_eq!(opens(&auth, &with(name, None)).await, [401, 401], "no {name}");
+        assert_eq!(opens(&auth, &with(name, Some(json!({ "a": 1 })))).await, [401, 401], "{name}");
+        assert_eq!(opens(&auth, &with(name, Some(Value::Null))).await, [401, 401], "{name}");
+    }
+    let now = get_current_timestamp();
+    for name in ["exp", "iat", "nbf"] {
+        for value in [
+            json!((now + 2).to_string()),
+            json!(now as f64 + 2.5),
+            json!(now as f64),
+            json!(-1),
+            json!(u64::MAX),
+            json!(1e300),
+            json!(now * 1_000),
+            json!(true),
+        ] {
+            let token = with(name, Some(value.clone()));
+            assert_eq!(opens(&auth, &token).await, [401, 401], "{name} {value}");
+        }
+    }
+    for (name, value) in [
+        ("exp", json!(now - 1)),
+        ("iat", json!(now + 120)),
+        ("nbf", json!(now + 120)),
+        ("iss", json!("https://other.example")),
+        ("aud", json!("rag-tower/tenant")),
+        ("aud", json!([OWNER_AUDIENCE, "rag-tower/tenant"])),
+        ("sub", json!("somebody-else")),
+        ("jti", json!("another-session")),
+        ("role", json!("owner")),
+    ] {
+        let token = with(name, Some(value.clone()));
+        assert_eq!(opens(&auth, &token).await, [401, 401], "{name} {value}");
+    }
+}
+
+#[tokio::test]
+async fn t44_logout_ends_the_session_at_once() {
     let auth = auth();
     let (cookie, other) = (session(&auth).await, session(&auth).await);
     let logout = |headers: &[(http::HeaderName, &str)]| {
@@ -121,7 +232,7 @@ async fn logout_ends_the_session_at_once() {
 }
 
 #[tokio::test]
-async fn a_cookie_from_another_site_changes_nothing() {
+async fn t60_a_cookie_from_another_site_changes_nothing() {
     let auth = auth();
     let cookie = session(&auth).await;
     let bearer = cookie.replace("owner_token=", "Bearer ");
@@ -148,7 +259,7 @@ async fn a_cookie_from_another_site_changes_nothing() {
 }
 
 #[tokio::test]
-async fn owner_and_tenant_never_mix() {
+async fn t42_owner_and_tenant_never_mix() {
     let auth = auth();
     let cookie = session(&auth).await;
     let owner_token = cookie.split_once('=').unwrap().1;
@@ -174,7 +285,7 @@ async fn owner_and_tenant_never_mix() {
 }
 
 #[tokio::test]
-async fn an_unknown_user_and_a_wrong_password_look_alike() {
+async fn t51_an_unknown_user_and_a_wrong_password_look_alike() {
     let auth = auth();
     let mut fastest = [Duration::MAX; 2];
     let mut bodies = Vec::new();
@@ -200,7 +311,7 @@ async fn an_unknown_user_and_a_wrong_password_look_alike() {
 }
 
 #[tokio::test]
-async fn guessing_is_slowed_down_but_not_for_the_owner() {
+async fn t50_guessing_is_slowed_down_but_not_for_the_owner() {
     let auth = auth();
     let from = |mut request: Request<Full<Bytes>>, address: [u8; 4]| {
         request.extensions_mut().insert(ClientAddr(IpAddr::from(address)));
@@ -227,7 +338,7 @@ async fn guessing_is_slowed_down_but_not_for_the_owner() {
 }
 
 #[tokio::test]
-async fn https_makes_the_cookie_a_host_cookie() {
+async fn t60_https_makes_the_cookie_a_host_cookie() {
     let auth = OwnerAuth::new(config().with_origins(["https://rag.example.com"])).unwrap();
     let response = log_in(&auth, login_request("owner", PASSWORD)).await;
     let cookie = response.headers()[SET_COOKIE].to_str().unwrap();
@@ -267,7 +378,7 @@ async fn a_login_that_is_none_says_so_and_repeats_no_secret() {
 }
 
 #[test]
-fn weak_and_example_secrets_are_refused_at_the_start() {
+fn t43_weak_and_example_secrets_are_refused_at_the_start() {
     for weak in ["short", "0123456789abcdef0123456789abcdef", "Your-256-bit-secret-your-256-bit-secret"] {
         let password = OwnerPassword::Plain(Secret::new(PASSWORD));
         let error = OwnerAuth::new(OwnerAuthConfig::new("owner", password, Secret::new(weak))).unwrap_err();

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jsonwebtoken::errors::ErrorKind as JwtErrorKind;
 use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, get_current_timestamp,
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
+    get_current_timestamp,
 };
 use rag_tower::tenant::AuthFailure;
 use rag_tower::{Error, Stage};
@@ -18,6 +19,9 @@ pub const OWNER_AUDIENCE: &str = "rag-tower/owner";
 
 const ISSUER: &str = "rag-tower";
 const MAX_TOKEN_BYTES: usize = 4 * 1024;
+/// No token of ours lives longer, and none began later than this from now: the clocks of two servers differ a little.
+const LONGEST: u64 = 366 * 24 * 3_600;
+const AHEAD: u64 = 60;
 
 /// Signs and verifies with HS256 and nothing else.
 pub(crate) struct TokenKey {
@@ -27,8 +31,9 @@ pub(crate) struct TokenKey {
     rules: Validation,
 }
 
-/// Every claim is required and has one type: serde reads whole seconds only.
+/// Every claim is required and has one type: serde reads whole seconds only. No other is expected, `nbf` among them.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct OwnerClaims {
     iss: String,
     aud: String,
@@ -78,10 +83,20 @@ impl TokenKey {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthFailure::Malformed);
         }
+        // what the header names beside the algorithm, no token of ours has
+        let header = decode_header(token).map_err(|_| AuthFailure::InvalidToken)?;
+        if header.typ.as_deref() != Some("JWT") || header.kid.is_some() || header.crit.is_some() {
+            return Err(AuthFailure::InvalidToken);
+        }
         let verified = decode::<OwnerClaims>(token, &self.verifier, &self.rules);
-        verified.map(|data| data.claims).map_err(|error| match error.kind() {
+        let claims = verified.map(|data| data.claims).map_err(|error| match error.kind() {
             JwtErrorKind::ExpiredSignature => AuthFailure::Expired,
             _ => AuthFailure::InvalidToken,
-        })
+        })?;
+        let lifetime = claims.exp.checked_sub(claims.iat).ok_or(AuthFailure::InvalidToken)?;
+        if lifetime > LONGEST || claims.iat > get_current_timestamp().saturating_add(AHEAD) {
+            return Err(AuthFailure::InvalidToken);
+        }
+        Ok(claims)
     }
 }

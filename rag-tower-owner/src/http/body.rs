@@ -38,6 +38,15 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     })
 }
 
+/// Reads the body of a request that says all with its address: none, or `{}`.
+pub(crate) async fn nothing(body: Body) -> Result<(), Problem> {
+    let bytes = read_bytes(body, MAX_BODY).await?;
+    match bytes.trim_ascii() {
+        b"" | b"{}" => Ok(()),
+        _ => Err(invalid("the body cannot be used: expected none, or {}".to_owned())),
+    }
+}
+
 /// Reads a body whole. `most` is what the edge lets through, for the message.
 pub(crate) async fn read_bytes(body: Body, most: usize) -> Result<Bytes, Problem> {
     match body.collect().await {

@@ -6,5 +6,5 @@ mod edge;
 mod measured;
 
 pub(crate) use self::assets::{Page, page, static_file};
-pub(crate) use self::body::{invalid, read_bytes, read_json};
+pub(crate) use self::body::{invalid, nothing, read_bytes, read_json};
 pub(crate) use self::edge::{edge, panicked};

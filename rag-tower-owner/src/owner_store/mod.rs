@@ -22,6 +22,7 @@ mod views;
 use rag_tower::postgres::Database;
 
 pub use self::audit::{AuditFilter, AuditLine};
+pub(crate) use self::change::Entry;
 pub use self::charts::{Breakdown, Bucket, Column, Heatmap, Part, Share, Timeseries};
 pub use self::feedback::{FeedbackFilter, FeedbackLine, ReviewState};
 pub use self::figures::{Figures, Overview, Period};
@@ -52,4 +53,4 @@ impl OwnerStore {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

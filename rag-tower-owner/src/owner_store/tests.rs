@@ -22,15 +22,15 @@ use crate::auth::{OwnerScope, OwnerSessions};
 use crate::cluster::{Cluster, ClusterOptions};
 
 /// A migrated database with two tenants, and what keeps it alive.
-pub(super) struct Fixture {
+pub(crate) struct Fixture {
     cluster: Cluster,
     _folder: TempDir,
-    pub(super) database: Database,
-    pub(super) admin: PgConnection,
+    pub(crate) database: Database,
+    pub(crate) admin: PgConnection,
 }
 
 impl Fixture {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let open = std::fs::Permissions::from_mode(0o711);
         let folder = tempfile::Builder::new().permissions(open).tempdir().unwrap();
         let cluster = Cluster::start(&ClusterOptions::new(folder.path()).throwaway()).await.unwrap();

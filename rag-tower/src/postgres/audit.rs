@@ -107,7 +107,7 @@ const CATALOG: &[Check] = &[
     Check {
         sql: "SELECT p.proname::text FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
               WHERE n.nspname = 'rag_tower' AND p.prosecdef
-                AND p.proname NOT IN ('ensure_partitions', 'close_partitions', 'drop_partition')",
+                AND p.proname NOT IN ('ensure_partitions', 'close_partitions', 'drop_partition', 'remove_demo')",
         what: "function {} runs with its owner's rights",
         mend: "ALTER FUNCTION rag_tower.{} SECURITY INVOKER",
     },

@@ -56,6 +56,7 @@ const SERVER: &[(i64, &str, &str)] = &[
     migration!("server", 20261121000103, "partitions"),
     migration!("server", 20261122000101, "figures"),
     migration!("server", 20261122000201, "owner"),
+    migration!("server", 20261122000301, "demo"),
 ];
 
 /// Makes the roles, the login and the whole schema; what is there already stays. Any number of processes may call it

@@ -551,6 +551,8 @@ statements! {
              DELETE FROM rag_tower.rollup_deltas
              WHERE EXISTS (SELECT FROM unnest(bucket) AS b (at) WHERE at >= $1 AND at < $2) RETURNING *)
          SELECT d.id, e.* FROM d, ", entries!());
+    /// Takes away what was made up of a day, and says how many asks that were. The last two parameters are the day as ids.
+    JOBS REMOVE_DEMO = "SELECT rag_tower.remove_demo($1, $2, $3, $4)";
     JOBS CLEAR_TRACE_ROLLUPS = "DELETE FROM rag_tower.trace_rollups WHERE bucket >= $1 AND bucket < $2";
     JOBS CLEAR_TRACE_TOTALS = "DELETE FROM rag_tower.trace_totals WHERE bucket >= $1 AND bucket < $2";
     JOBS CLEAR_SYSTEM_ROLLUPS = "DELETE FROM rag_tower.system_rollups WHERE bucket >= $1 AND bucket < $2";

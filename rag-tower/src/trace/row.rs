@@ -78,6 +78,38 @@ pub struct TraceRow {
 // === impl TraceRow ===
 
 impl TraceRow {
+    /// The row of an ask that ended like that and of which nothing else is known. An id that carries no time began now.
+    #[must_use]
+    pub fn new(id: AskId, tenant: TenantId, outcome: Outcome, latency: Duration) -> Self {
+        Self {
+            trace_id: id,
+            ts: id.timestamp().unwrap_or_else(OffsetDateTime::now_utc),
+            tenant_id: tenant,
+            branch_id: None,
+            subject: None,
+            session_id: None,
+            request_id: None,
+            channel: Channel::default(),
+            route: None,
+            outcome,
+            error: None,
+            latency,
+            ttft: None,
+            question: None,
+            answer: None,
+            sources: Arc::default(),
+            tool_metadata: Map::new(),
+            spans: Vec::new(),
+            hits: Vec::new(),
+            confidence: None,
+            degraded: Vec::new(),
+            usage: None,
+            cost_estimate: None,
+            llm_provider: None,
+            llm_model: None,
+        }
+    }
+
     /// What the row takes in memory, about, in bytes: the texts that can be long, and the size of the rest.
     pub(super) fn weight(&self) -> u64 {
         let length = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());

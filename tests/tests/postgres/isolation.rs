@@ -71,6 +71,7 @@ const CLOSED: &[&str] = &[
     "handoff_history",
     "feedback_reviews",
     "saved_views",
+    "demo_data",
 ];
 
 async fn filled() -> TestDatabase {

@@ -2,6 +2,7 @@
 
 mod asked;
 mod audit;
+mod demo_data;
 mod feedback;
 mod figures;
 mod handoffs;
@@ -43,6 +44,9 @@ pub(crate) fn endpoint(method: MethodFilter, endpoint: OwnerEndpoint) -> MethodR
         OwnerEndpoint::DeleteView => on(method, views::delete),
         OwnerEndpoint::Audit => on(method, audit::list),
         OwnerEndpoint::Tenants => on(method, tenants::list),
+        OwnerEndpoint::DemoData => on(method, demo_data::read),
+        OwnerEndpoint::FillDemoData => on(method, demo_data::fill),
+        OwnerEndpoint::RemoveDemoData => on(method, demo_data::remove),
     }
 }
 

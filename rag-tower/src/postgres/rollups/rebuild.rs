@@ -11,6 +11,7 @@ use super::check::{from_rows, kept_since};
 use super::delta::{add_row, key_at};
 use super::fold::{add_to, is_folding};
 use super::key::{Level, Table};
+use super::late::first_id;
 use crate::postgres::database::Role;
 use crate::postgres::error::DatabaseError;
 use crate::postgres::sql;
@@ -19,6 +20,21 @@ use crate::postgres::sql;
 const TRIES: u32 = 200;
 /// A fold takes some milliseconds.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Which rows of a day are added up again.
+#[derive(Clone, Copy)]
+enum Rows {
+    All,
+    /// Those that nobody made up; the others are removed.
+    Real,
+}
+
+/// What was done to a day.
+#[derive(Default)]
+struct Rebuilt {
+    asks: i64,
+    removed: i64,
+}
 
 // === impl PgRollups ===
 
@@ -46,7 +62,7 @@ impl PgRollups {
         let mut asks = 0;
         let mut day = first;
         while day <= last {
-            asks += self.rebuild_day(day).await?;
+            asks += self.rebuild_day(day, Rows::All).await?.asks;
             match day.next_day() {
                 Some(next) => day = next,
                 None => break,
@@ -55,11 +71,33 @@ impl PgRollups {
         Ok(asks)
     }
 
-    async fn rebuild_day(&self, day: Date) -> Result<i64, DatabaseError> {
+    /// Removes the rows of a UTC day that were made up for a demonstration, with their feedback and tickets, and makes the
+    /// day's rollups again from those that stay, in one transaction. Returns how many asks were removed. Servers may write and
+    /// read meanwhile.
+    ///
+    /// A row is made up when its `request_id` begins with `demo-` and its `tool_metadata` says `"demo": true`; feedback when it
+    /// is the subject `demo-data`'s; a ticket when its `meta` says `"demo": true`. The database keeps to that by itself:
+    /// nobody has a right to delete any other row.
+    ///
+    /// Of a day whose partition was dropped nothing is left but rollups, and these stay as they are.
+    ///
+    /// # Cancellation
+    /// The day is done or as before.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; it may be tried again.
+    pub async fn remove_demo(&self, day: Date) -> Result<i64, DatabaseError> {
+        match self.rebuild_day(day, Rows::Real).await {
+            Err(DatabaseError::RowsDropped(_)) => Ok(0),
+            done => Ok(done?.removed),
+        }
+    }
+
+    async fn rebuild_day(&self, day: Date, rows: Rows) -> Result<Rebuilt, DatabaseError> {
         let mut tries = 1;
         loop {
-            match self.rebuild_day_once(day).await {
-                Ok(Some(asks)) => return Ok(asks),
+            match self.rebuild_day_once(day, rows).await {
+                Ok(Some(done)) => return Ok(done),
                 Ok(None) if tries < TRIES => {}
                 // a fold ended between the first look and the lock: look again
                 Err(error) if is_outdated(&error) && tries < TRIES => {}
@@ -75,7 +113,7 @@ impl PgRollups {
     }
 
     /// None while another folds.
-    async fn rebuild_day_once(&self, day: Date) -> Result<Option<i64>, DatabaseError> {
+    async fn rebuild_day_once(&self, day: Date, rows: Rows) -> Result<Option<Rebuilt>, DatabaseError> {
         let since = day.midnight().assume_utc();
         let until = Level::Day.ceil(since + time::Duration::SECOND);
         let mut tx = self.database.begin(Role::Folder, None).await?;
@@ -83,6 +121,11 @@ impl PgRollups {
         sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").execute(&mut *tx).await?;
         if is_folding(&mut tx).await? {
             return Ok(None);
+        }
+        let mut done = Rebuilt::default();
+        if let Rows::Real = rows {
+            let remove = sqlx::query_scalar(sql::REMOVE_DEMO).bind(since).bind(until);
+            done.removed = remove.bind(first_id(since)).bind(first_id(until)).fetch_one(&mut *tx).await?;
         }
         let (mut sums, asks) = from_rows(&mut tx, since, until).await?;
         if asks == 0 && !has_partition(&mut tx, since).await? && has_rollups(&mut tx, since).await? {
@@ -100,7 +143,7 @@ impl PgRollups {
             add_to(&mut tx, table, &sums).await?;
         }
         tx.commit().await?;
-        Ok(Some(asks))
+        Ok(Some(Rebuilt { asks, ..done }))
     }
 }
 
