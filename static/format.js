@@ -12,10 +12,22 @@ export function percent(fraction) {
   return number(fraction, { style: "percent", maximumFractionDigits: 1 });
 }
 
+/** A large number as a reader wants it: 812, 41.2K, 5.9M. */
+export function compact(value) {
+  return number(value, { notation: "compact", maximumFractionDigits: 1 });
+}
+
+/** US dollars, with as many digits as small sums need. */
+export function money(usd) {
+  const digits = usd !== null && usd !== undefined && Math.abs(usd) < 1 && usd !== 0 ? { maximumSignificantDigits: 3 } : { minimumFractionDigits: 2, maximumFractionDigits: 2 };
+  return number(usd, { style: "currency", currency: "USD", currencyDisplay: "narrowSymbol", ...digits });
+}
+
 /** Milliseconds as a reader wants them: 8 ms, 1.24 s, 2 min 5 s. */
 export function millis(ms) {
   if (ms === null || ms === undefined) return DASH;
   if (ms < 1) return `${number(ms, { maximumFractionDigits: 2 })} ms`;
+  if (ms < 10) return `${number(ms, { maximumFractionDigits: 1 })} ms`;
   if (ms < 1000) return `${number(Math.round(ms))} ms`;
   if (ms < 60_000) return `${number(ms / 1000, { maximumFractionDigits: 2 })} s`;
   return `${number(Math.floor(ms / 60_000))} min ${number(Math.round((ms % 60_000) / 1000))} s`;
@@ -47,22 +59,33 @@ const WHENS = {
   short: { month: "short", day: "numeric", ...CLOCK },
   day: { month: "short", day: "numeric" },
   time: { ...CLOCK, second: "2-digit" },
+  minute: CLOCK,
 };
 
-/** A time in that zone: "full", "short" (to the minute), "day" or "time". Accepts RFC 3339, or epoch seconds. */
+// Making a format costs more than using it a hundred times.
+const formats = new Map();
+
+function format(language, options) {
+  const all = { ...options, timeZone: shownIn };
+  const key = language + JSON.stringify(all);
+  if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat(language, all));
+  return formats.get(key);
+}
+
+/** A time in that zone: "full", "short" (to the minute), "day", "time" or "minute". Accepts RFC 3339, or epoch seconds. */
 export function when(ts, how = "full") {
   const date = toDate(ts);
   if (!date) return DASH;
-  const year = (at) => new Intl.DateTimeFormat("en", { year: "numeric", timeZone: shownIn }).format(at);
-  const dated = how !== "time" && year(date) !== year(new Date());
-  return new Intl.DateTimeFormat(locale(), { ...WHENS[how], ...(dated ? { year: "numeric" } : {}), timeZone: shownIn }).format(date);
+  const year = (at) => format("en", { year: "numeric" }).format(at);
+  const dated = !["time", "minute"].includes(how) && year(date) !== year(new Date());
+  return format(locale(), { ...WHENS[how], ...(dated ? { year: "numeric" } : {}) }).format(date);
 }
 
 /** The same moment in UTC and in that zone, for a tooltip. */
 export function whenFull(ts) {
   const date = toDate(ts);
   if (!date) return "";
-  const local = new Intl.DateTimeFormat(locale(), { dateStyle: "full", timeStyle: "long", timeZone: shownIn }).format(date);
+  const local = format(locale(), { dateStyle: "full", timeStyle: "long" }).format(date);
   return `${date.toISOString()} · ${local}`;
 }
 

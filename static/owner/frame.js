@@ -72,7 +72,7 @@ export class Frame {
       tenantName: (id) => this.all.find((one) => one.id === id)?.name ?? id ?? "",
       results: (rows) => (this.rows = rows),
       rows: () => this.rows,
-      openTrace: (id) => this.show({ ...this.state, trace: id, tab: "" }, { replace: Boolean(this.state.trace) }),
+      openTrace: (id) => this.show({ ...this.state, trace: id }, { replace: Boolean(this.state.trace) && this.state.screen !== "trace" }),
       above: (patch, how) => this.show({ ...this.state, ...patch }, how),
       zone: (name) => this.hasZone(name),
       say: (key) => i18n.bind(this.said, "text", key),
@@ -90,6 +90,7 @@ export class Frame {
     this.heading = h("h1", {});
     this.filters = h("form", { class: "shared", role: "search", label: "filters", on: { submit: (event) => event.preventDefault() } });
     this.zoneText = h("span", { class: "zone", tip: "zone_tip" }, zone());
+    this.zoneFoot = h("span", {}, zone());
     this.age = h("span", { class: "updated", role: "status" });
     this.said = h("p", { class: "sr-only", role: "status" });
     this.notice = h("div", { class: "notice" });
@@ -102,6 +103,7 @@ export class Frame {
       menu,
       this.heading,
       this.filters,
+      this.zoneText,
       h(
         "div",
         { class: "switches" },
@@ -112,7 +114,7 @@ export class Frame {
         pageSwitches(i18n),
       ),
     );
-    fill(this.root, h("div", { class: "frame" }, this.side, h("div", { class: "pane" }, top, h("main", { id: "main", tabindex: "-1" }, this.notice, this.screen), h("footer", { class: "foot" }, h("span", {}, h("span", { i18n: "times_zone" }), " ", this.zoneText), h("span", { class: "keys-hint", i18n: "keys_hint" })))), this.said);
+    fill(this.root, h("div", { class: "frame" }, this.side, h("div", { class: "pane" }, top, h("main", { id: "main", tabindex: "-1" }, this.notice, this.screen), h("footer", { class: "foot" }, h("span", {}, h("span", { i18n: "times_zone" }), " ", this.zoneFoot), h("span", { class: "keys-hint", i18n: "keys_hint" })))), this.said);
     this.drawNav(this.nav);
   }
 
@@ -167,7 +169,7 @@ export class Frame {
   hasZone(name) {
     if (!name || name === zone()) return;
     setZone(name);
-    this.zoneText.textContent = name;
+    this.zoneText.textContent = this.zoneFoot.textContent = name;
   }
 
   // --- moving ---
@@ -218,7 +220,7 @@ export class Frame {
     document.title = `${i18n.t(`screen_${entry.name}`)} · rag-tower`;
     this.screen.setAttribute("aria-busy", "true");
     if (fresh) {
-      this.rows = [];
+      if (entry.name !== "trace") this.rows = [];
       fill(this.screen, skeleton());
       scrollTo({ top: 0 });
     }

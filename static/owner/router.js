@@ -8,6 +8,7 @@ export const SHARED = [
   "tenant_id", "range", "since", "until", "route", "status", "channel", "model", "q", "reason", "feedback", "handoff", "cache",
   "min_ms", "max_ms", "min_cost", "max_cost", "min_tokens", "max_tokens",
 ];
+const KEPT = ["tenant_id", "range", "since", "until"];
 /** What opens above a screen and leaves it as it is. */
 const ABOVE = ["trace", "tab", "item"];
 const DEFAULTS = { screen: "overview", range: "7d" };
@@ -49,7 +50,8 @@ export function elsewhere(state, screen, patch = {}) {
 
 /** True when the two differ in nothing but what lies above the screen. */
 export function sameBelow(one, other) {
-  const below = (state) => href({ ...state, ...(state.screen === "trace" ? {} : Object.fromEntries(ABOVE.map((name) => [name, ""]))) });
+  // On the page of a trace, only its tab lies above.
+  const below = (state) => href({ ...state, ...Object.fromEntries(ABOVE.map((name) => [name, name === "trace" && state.screen === "trace" ? state.trace : ""])) });
   return below(one) === below(other);
 }
 
@@ -68,6 +70,9 @@ export function scope(state, { closed = false } = {}) {
   const now = Math.floor(Date.now() / 1000);
   return { tenant_id, since: now - SECONDS[state.range], ...(closed ? { until: now } : {}) };
 }
+
+/** A change that leaves of the shared filter the tenant and the time alone, and adds to it. */
+export const only = (patch = {}) => ({ ...Object.fromEntries(SHARED.filter((name) => !KEPT.includes(name)).map((name) => [name, ""])), ...patch });
 
 /** The fields of `names` that a state has. */
 export const picked = (state, names) => Object.fromEntries(names.filter((name) => state[name]).map((name) => [name, state[name]]));

@@ -1,48 +1,126 @@
-// One request from its question to its last span. Everything here was written by strangers: text only,
-// and of an answer's Markdown what `blocks` makes of it.
+// One request from its question to its last span: its head, and its parts as tabs. Everything here was written by strangers:
+// text only, and of an answer's Markdown what `blocks` makes of it.
 
 import { blocks } from "../../answer.js";
-import { copyButton, h, icon } from "../../dom.js";
-import { DASH, millis, number, score, visible } from "../../format.js";
+import { copyButton, fill, h, icon } from "../../dom.js";
+import { DASH, millis, money, number, score, visible } from "../../format.js";
 import { t } from "../../i18n.js";
-import { idCopy, moment, routeName, statusBadge } from "../parts.js";
+import { idCopy, moment, routeName, statusBadge, valueName } from "../parts.js";
+import { why } from "./retrieval.js";
+import { waterfall } from "./waterfall.js";
 
-const SPANS_DRAWN = 200;
-const HITS_DRAWN = 50;
-
-/** A trace by its id, as { nodes, tab(name) }. */
+/** A trace by its id, as { nodes, trace, tab(name) }. */
 export async function traceView(id, tab, signal, tools) {
   const trace = await tools.get(`/logs/${encodeURIComponent(id)}`, {}, signal);
-  return { nodes: traceBody(trace, tools.tenantName), tab() {} };
+  const parts = [
+    ["conversation", () => conversation(trace)],
+    trace.spans?.length > 0 && ["waterfall", () => waterfall(trace, tools)],
+    (trace.hits?.length > 0 || trace.sources?.length > 0) && ["retrieval", () => why(trace, tools)],
+    trace.prompt && ["prompt", () => prompt(trace.prompt)],
+    trace.feedback?.length > 0 && ["feedback", () => feedback(trace.feedback), trace.feedback.length],
+    trace.related?.length > 0 && ["related", () => related(trace, tools), trace.related.length],
+    ["raw", () => raw(trace)],
+  ].filter(Boolean);
+  const body = h("div", { class: "tab-body", role: "tabpanel", tabindex: "-1" });
+  const made = new Map();
+  const buttons = parts.map(([name, , n]) => h("button", { type: "button", class: "tab", role: "tab", data: { tab: name }, on: { click: () => choose(name) } }, h("span", { i18n: `tab_${name}` }), n ? h("small", {}, number(n)) : null));
+  const list = h("div", { class: "tabs", role: "tablist", label: "trace", on: { keydown: (event) => walk(event, buttons) } }, buttons);
+  let shown = "";
+  const show = (wanted) => {
+    const [name, make] = parts.find(([name]) => name === wanted) ?? parts[0];
+    if (name === shown) return;
+    shown = name;
+    for (const button of buttons) {
+      const on = button.dataset.tab === name;
+      button.setAttribute("aria-selected", String(on));
+      button.tabIndex = on ? 0 : -1;
+    }
+    if (!made.has(name)) made.set(name, make());
+    fill(body, made.get(name));
+  };
+  const choose = (name) => {
+    show(name);
+    tools.above({ tab: name === parts[0][0] ? "" : name }, { replace: true });
+  };
+  show(tab);
+  return { nodes: [head(trace, tools), list, body], trace, tab: show };
 }
 
-function traceBody(trace, tenantName) {
-  return [
+function walk(event, buttons) {
+  const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (!by) return;
+  const way = getComputedStyle(event.currentTarget).direction === "rtl" ? -by : by;
+  const next = buttons[(buttons.indexOf(document.activeElement) + way + buttons.length) % buttons.length];
+  next.focus();
+  next.click();
+}
+
+// --- head ---
+
+function head(trace, tools) {
+  const tokens = (n) => [number(n), trace.estimated && typeof n === "number" ? h("span", { class: "small" }, " ", t("estimated")) : null];
+  const unpriced = trace.cost_estimate === null || trace.cost_estimate === undefined;
+  const only = (text) => visible(text) || DASH;
+  return h(
+    "div",
+    { class: "trace-head" },
+    h("div", { class: "summary" }, statusBadge(trace.status), trace.reason && h("span", { class: "badge" }, valueName("reason", trace.reason)), routeName(trace.route), h("b", {}, millis(trace.latency_ms)), moment(trace.ts)),
+    facts([
+      ["trace_id", idCopy(trace.trace_id)],
+      ["tenant", [h("bdi", {}, visible(tools.tenantName(trace.tenant_id)))]],
+      trace.session_id && ["session", idCopy(trace.session_id)],
+      trace.request_id && ["request_id", idCopy(trace.request_id)],
+      ["channel", only(trace.channel)],
+      trace.llm_model && ["model", `${visible(trace.llm_model)}${trace.llm_provider ? ` · ${visible(trace.llm_provider)}` : ""}`],
+      ["tokens_range", trace.input_tokens === null || trace.input_tokens === undefined ? DASH : [...tokens(trace.input_tokens), " → ", number(trace.output_tokens)]],
+      ["cost", unpriced ? h("span", { class: "faint", i18n: "unpriced" }) : money(trace.cost_estimate)],
+      ["ttft", millis(typeof trace.ttft_us === "number" ? trace.ttft_us / 1000 : null)],
+      typeof trace.confidence === "number" && ["confidence", score(trace.confidence)],
+      trace.tool_metadata?.cache && ["cache", valueName("cache", trace.tool_metadata.cache)],
+      trace.degraded?.length > 0 && ["degraded", visible(trace.degraded.join(", "))],
+    ]),
     h(
       "div",
-      { class: "summary" },
-      statusBadge(trace.status),
-      h("span", {}, routeName(trace.route)),
-      h("span", {}, millis(trace.latency_ms)),
-      moment(trace.ts),
-      idCopy(trace.trace_id),
+      { class: "actions" },
+      labelled("copy_curl", curl(trace)),
+      trace.handoff && h("a", { class: "button", href: tools.link("handoffs", { item: trace.handoff.id }) }, h("span", { i18n: "handoff_column" }), " ", statusBadge(trace.handoff.status)),
     ),
-    section("question", text(trace.question)),
-    section("trace_answer", trace.answer ? answer(trace) : h("p", { class: "nothing", i18n: "no_answer" })),
-    (trace.error || trace.reason) && section("trace_error", trace.reason && h("p", {}, h("code", {}, visible(trace.reason))), trace.error && text(trace.error)),
-    trace.spans?.length > 0 && section("trace_stages", waterfall(trace)),
-    trace.sources?.length > 0 && section("trace_sources", sources(trace.sources)),
-    trace.hits?.length > 0 && section("trace_hits", hits(trace.hits)),
-    section("trace_usage", usage(trace)),
-    Object.keys(trace.tool_metadata ?? {}).length > 0 && section("trace_tool", pretty(trace.tool_metadata)),
-    trace.feedback?.length > 0 && section("trace_feedback", feedback(trace.feedback)),
-    section("trace_ids", identity(trace, tenantName)),
-    raw(trace),
-  ];
+  );
 }
 
-function section(title, ...content) {
+function labelled(key, text) {
+  const copy = copyButton(text, null, key);
+  copy.querySelector("button").prepend(h("span", { i18n: key }));
+  copy.querySelector("button").classList.add("button");
+  return copy;
+}
+
+/** The command that asks the same again. */
+function curl(trace) {
+  const body = JSON.stringify({ question: trace.question ?? "" }).replaceAll("'", "'\\''");
+  return [`curl -s ${location.origin}/query \\`, `  -H 'Authorization: Bearer YOUR_KEY' \\`, `  -H 'Content-Type: application/json' \\`, `  -d '${body}'`].join("\n");
+}
+
+/** Names and values side by side. */
+export function facts(pairs) {
+  return h("dl", { class: "facts" }, pairs.filter(Boolean).map(([name, content]) => h("div", {}, h("dt", { i18n: name }), h("dd", {}, content))));
+}
+
+/** A part of a tab under a headline. */
+export function section(title, ...content) {
   return h("section", {}, h("h3", { i18n: title }), ...content);
+}
+
+// --- conversation ---
+
+function conversation(trace) {
+  return [
+    section("question", text(trace.question)),
+    section("trace_answer", trace.answer ? answer(trace) : h("p", { class: "nothing", i18n: "no_answer" })),
+    trace.error && section("trace_error", h("p", { class: "small" }, [trace.error_stage, trace.error_kind].filter(Boolean).map(visible).join(" · ")), text(trace.error)),
+    trace.sources?.length > 0 && section("trace_sources", sources(trace.sources)),
+    Object.keys(trace.tool_metadata ?? {}).length > 0 && section("trace_tool", pretty(trace.tool_metadata)),
+  ].filter(Boolean);
 }
 
 function text(value) {
@@ -64,39 +142,6 @@ function citation(n) {
 
 const sourceId = (n) => `trace-source-${n}`;
 
-// --- stages ---
-
-function waterfall(trace) {
-  const spans = trace.spans.slice(0, SPANS_DRAWN);
-  const end = Math.max((trace.latency_ms ?? 0) * 1000, ...spans.map((s) => s.start_us + s.duration_us), 1);
-  const first = typeof trace.ttft_us === "number" ? trace.ttft_us / end : null;
-  const rows = spans.map((span) => {
-    const bar = h("i", { class: "span" });
-    // Set through the object model: the page's policy allows no style attributes.
-    bar.style.left = share(span.start_us / end);
-    bar.style.width = share(span.duration_us / end);
-    const track = h("span", { class: "track", "aria-hidden": "true" }, bar);
-    if (first !== null && first <= 1) {
-      const mark = h("i", { class: "first" });
-      mark.style.left = share(first);
-      track.append(mark);
-    }
-    return h("li", {}, h("span", { class: "stage" }, visible(span.stage)), track, h("span", { class: "figure" }, millis(span.duration_us / 1000)));
-  });
-  const left = trace.spans.length - spans.length;
-  return h(
-    "div",
-    {},
-    h("ol", { class: "waterfall" }, rows),
-    first !== null && h("p", { class: "legend" }, h("i", { class: "first", "aria-hidden": "true" }), h("span", { i18n: "ttft" }), " ", millis(trace.ttft_us / 1000)),
-    left > 0 && h("p", { class: "nothing", i18n: ["stages_more", { n: number(left) }] }),
-  );
-}
-
-const share = (part) => `${Math.min(Math.max(part, 0), 1) * 100}%`;
-
-// --- what was found ---
-
 function sources(list) {
   return h(
     "ol",
@@ -105,70 +150,20 @@ function sources(list) {
       h(
         "li",
         { id: sourceId(source.n) },
-        h(
-          "p",
-          { class: "line" },
-          h("span", { class: "n" }, visible(source.n)),
-          h("bdi", { class: "name" }, visible(source.title || source.file_name || source.doc_id)),
-          typeof source.score === "number" && h("span", { class: "figure", tip: "score" }, score(source.score)),
-        ),
+        h("p", { class: "line" }, h("span", { class: "n" }, visible(source.n)), h("bdi", { class: "name" }, visible(source.title || source.file_name || source.doc_id)), typeof source.score === "number" && h("span", { class: "figure", tip: "score" }, score(source.score))),
         source.file_name && source.title && source.file_name !== source.title && h("p", { class: "small" }, visible(source.file_name)),
-        source.snippet && h("p", { class: "small snippet", dir: "auto" }, visible(source.snippet)),
+        source.snippet && h("details", {}, h("summary", { class: "small snippet", dir: "auto" }, visible(source.snippet).slice(0, 140)), h("p", { class: "small snippet", dir: "auto" }, visible(source.snippet))),
       ),
     ),
   );
 }
 
-function hits(list) {
-  const shown = list.slice(0, HITS_DRAWN).filter((hit) => hit && typeof hit === "object");
-  const names = [...new Set(shown.flatMap((hit) => Object.keys(hit)))].filter((name) => !["text", "snippet"].includes(name)).slice(0, 10);
-  return h(
-    "div",
-    { class: "scroll", tabindex: "0", role: "region", label: "trace_hits" },
-    h(
-      "table",
-      { class: "plain" },
-      h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, visible(name))))),
-      h("tbody", {}, shown.map((hit) => h("tr", {}, names.map((name) => h("td", {}, value(hit[name])))))),
-    ),
-  );
-}
+// --- the other tabs ---
 
-function value(any) {
-  if (any === null || any === undefined) return DASH;
-  if (typeof any === "number") return Number.isInteger(any) ? String(any) : score(any);
-  return visible(typeof any === "string" ? any : JSON.stringify(any));
-}
-
-// --- facts ---
-
-function facts(pairs) {
-  return h("dl", { class: "facts" }, pairs.filter(Boolean).map(([name, content]) => h("div", {}, h("dt", { i18n: name }), h("dd", {}, content))));
-}
-
-function usage(trace) {
-  const tokens = (n) => [number(n), trace.estimated && typeof n === "number" ? h("span", { class: "small" }, " (", t("estimated"), ")") : null];
-  const cost = trace.cost_estimate === null || trace.cost_estimate === undefined;
-  return facts([
-    ["provider", visible(trace.llm_provider) || DASH],
-    ["model", visible(trace.llm_model) || DASH],
-    ["input_tokens", tokens(trace.input_tokens)],
-    ["output_tokens", tokens(trace.output_tokens)],
-    ["total_tokens", tokens(trace.total_tokens)],
-    ["cost", cost ? h("span", { i18n: "unpriced" }) : `$${number(trace.cost_estimate, { maximumFractionDigits: 6 })}`],
-    ["ttft", millis(typeof trace.ttft_us === "number" ? trace.ttft_us / 1000 : null)],
-    ["finish", visible(trace.finish) || DASH],
-  ]);
-}
-
-function identity(trace, tenantName) {
-  return facts([
-    ["trace_id", idCopy(trace.trace_id)],
-    ["tenant", [h("bdi", {}, visible(tenantName(trace.tenant_id))), " ", idCopy(trace.tenant_id)]],
-    trace.branch_id && ["branch", visible(trace.branch_id)],
-    trace.session_id && ["session", idCopy(trace.session_id)],
-    ["channel", visible(trace.channel) || DASH],
-  ]);
+function prompt(prompt) {
+  const rendered = typeof prompt === "string" ? prompt : (prompt.text ?? prompt.rendered ?? JSON.stringify(prompt, null, 2));
+  const version = typeof prompt === "object" ? prompt.version : null;
+  return [version && h("p", { class: "small" }, h("span", { i18n: "prompt_version" }), " ", h("code", {}, visible(version))), copyButton(rendered, null, "copy_prompt"), h("pre", { class: "scroll wrap", tabindex: "0", dir: "auto" }, visible(rendered))].filter(Boolean);
 }
 
 function feedback(list) {
@@ -176,22 +171,34 @@ function feedback(list) {
     "ul",
     { class: "found" },
     list.map((one) =>
-      h(
-        "li",
-        {},
-        h("p", { class: "line" }, icon(one.rating > 0 ? "up" : "down"), h("span", { class: "name", i18n: one.rating > 0 ? "helpful" : "not_helpful" }), moment(one.ts)),
-        one.comment && h("p", { class: "small", dir: "auto" }, visible(one.comment)),
-      ),
+      h("li", {}, h("p", { class: "line" }, icon(one.rating > 0 ? "up" : "down"), h("span", { class: "name", i18n: one.rating > 0 ? "helpful" : "not_helpful" }), moment(one.ts)), one.comment && h("p", { class: "small", dir: "auto" }, visible(one.comment))),
     ),
   );
 }
 
-function pretty(data) {
+/** The other requests of the session, as the conversation went. */
+function related(trace, tools) {
+  const all = [...trace.related].sort((a, b) => (a.ts < b.ts ? -1 : 1));
+  return h(
+    "ol",
+    { class: "found" },
+    all.map((one) =>
+      h("li", {}, h("p", { class: "line" }, statusBadge(one.status), h("a", { class: "name", dir: "auto", href: tools.link("trace", { trace: one.trace_id }), on: { click: (event) => open(event, one, tools) } }, visible(one.question_preview) || DASH), moment(one.ts))),
+    ),
+  );
+}
+
+function open(event, one, tools) {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  tools.openTrace(one.trace_id);
+}
+
+/** JSON as text. */
+export function pretty(data) {
   return h("pre", { class: "scroll", tabindex: "0" }, visible(JSON.stringify(data, null, 2)));
 }
 
 function raw(trace) {
-  const copy = copyButton(JSON.stringify(trace, null, 2), null, "copy_json");
-  return h("details", { class: "raw" }, h("summary", { i18n: "trace_raw" }), copy, pretty(trace));
+  return [h("p", {}, labelled("copy_json", JSON.stringify(trace, null, 2))), pretty(trace)];
 }
-

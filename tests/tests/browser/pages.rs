@@ -75,6 +75,7 @@ async fn a_person_asks_and_the_owner_sees_it() {
     let preview = owner.until("document.querySelector('.opener').innerText").await;
     assert!(preview.as_str().unwrap().contains("onerror=alert(1)"), "shown as text: {preview}");
     owner.click(".opener").await;
+    owner.click("#drawer [data-tab=waterfall]").await;
     owner
         .until(
             "document.querySelector('#drawer').open && document.querySelector('#drawer .waterfall') !== null",
