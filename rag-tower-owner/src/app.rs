@@ -11,6 +11,8 @@ use rag_tower::http::{AskService, MemoryTickets, Origins, Problem, TicketService
 use rag_tower::postgres::{Database, PgFeedback};
 use rag_tower::tenant::ResolveTenantLayer;
 use rag_tower::{BoxAskService, TenantAuthority};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api;
@@ -37,6 +39,11 @@ pub(crate) struct App {
     pub(crate) feedback: PgFeedback,
     pub(crate) owner: OwnerStore,
     pub(crate) zone: Zone,
+    pub(crate) sessions: PgOwnerSessions,
+    /// Live views of asks that may still begin.
+    pub(crate) tails: Arc<Semaphore>,
+    /// Ends what would go on for ever.
+    pub(crate) closing: CancellationToken,
     owner_auth: OwnerAuth<PgOwnerSessions>,
     pub(crate) demo: Option<Demo>,
     /// Where work on the demo data is left.
@@ -145,6 +152,9 @@ impl App {
         Ok(Self {
             owner: OwnerStore::new(&platform.owners),
             zone: config.zone.clone(),
+            sessions: PgOwnerSessions::new(&platform.database),
+            tails: Arc::new(Semaphore::new(api::owner::tail::TAILS)),
+            closing: CancellationToken::new(),
             owner_auth,
             asks: platform.asks.clone(),
             database: platform.database.clone(),

@@ -82,6 +82,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     tasks.spawn(demo_data::work_at(orders, platform.aside.clone(), stopping.clone()));
     let banner = Banner::new(&config, (&secrets, &owner), addresses, app.demo.as_ref(), began.elapsed());
     let announced = Announced { address: reachable(addresses.0), key: app.operator.secret().clone() };
+    let closing = app.closing.clone();
     let router = app::build(Arc::new(app));
     let server =
         axum::serve(listener.tap_io(no_delay), router.into_make_service_with_connect_info::<SocketAddr>())
@@ -102,6 +103,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     tracing::info!("stopping: answers in flight may end; a second signal stops at once");
     let down = async {
         let _ = stop.send(true);
+        closing.cancel();
         if tokio::time::timeout(DRAIN, server).await.is_err() {
             tracing::warn!("some answers were still in flight after {DRAIN:?}");
         }

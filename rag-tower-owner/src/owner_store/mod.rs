@@ -10,6 +10,7 @@ mod change;
 mod charts;
 mod feedback;
 mod figures;
+mod file;
 mod handoffs;
 mod logs;
 mod masked;
@@ -26,11 +27,16 @@ pub(crate) use self::change::Entry;
 pub use self::charts::{Breakdown, Bucket, Column, Heatmap, Part, Share, Timeseries};
 pub use self::feedback::{FeedbackFilter, FeedbackLine, ReviewState};
 pub use self::figures::{Figures, Overview, Period};
+pub use self::file::{Columns, Format};
 pub use self::handoffs::{
     HandoffCounts, HandoffDetail, HandoffEvent, HandoffFilter, HandoffLine, HandoffPage, HandoffStatus,
     Moved, Revealed,
 };
-pub use self::logs::{FacetCount, LogFacets, LogFilter, LogLine, LogPage, TraceDetail};
+pub use self::logs::{
+    Cache, FacetCount, Fine, LogFacets, LogFilter, LogLine, LogPage, Related, Spans, Tail, Thumbs,
+    TraceDetail,
+};
+pub(crate) use self::logs::{LOG_COLUMNS, USUAL_LOG_COLUMNS};
 pub use self::page::{Cursor, List, Page};
 pub use self::sessions::PgOwnerSessions;
 pub use self::tenants::TenantLine;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rag_tower::answer::Usage;
 use rag_tower::postgres::{
     APP_LOGIN, DatabaseOptions, NewHandoff, PgFeedback, PgHandoffs, PgRollups, PgTraceStore, Rating,
-    SearchText, bootstrap,
+    SearchText, Selection, bootstrap,
 };
 use rag_tower::tenant::TenantId;
 use rag_tower::trace::{Outcome, TraceRow};
@@ -104,7 +104,7 @@ async fn the_owner_reads_asks_figures_tickets_and_tenants() {
         fixture.row("b", Outcome::Failed(ErrorKind::Isolation, Stage::Retrieve), 1_000, "hello").await;
 
     // a list, page after page, without gap or repeat
-    let filter = LogFilter { tenant: Some(TenantId::named("a")), ..LogFilter::default() };
+    let filter = LogFilter::from(Selection { tenant: Some(TenantId::named("a")), ..Selection::default() });
     let first = store.logs(&owner, &filter, &Page::first(15)).await.unwrap();
     assert_eq!((first.items.len(), first.total), (15, Some(20)));
     assert_eq!(first.items[0].question_preview.as_deref(), Some("Học phí 100%? gọi 09****678"));
@@ -122,8 +122,14 @@ async fn the_owner_reads_asks_figures_tickets_and_tenants() {
     let count =
         async |filter: LogFilter| store.logs(&owner, &filter, &Page::first(50)).await.unwrap().items.len();
     assert_eq!(count(LogFilter::default()).await, 21);
-    assert_eq!(count(LogFilter { status: Some("ERROR".into()), ..LogFilter::default() }).await, 1);
-    assert_eq!(count(LogFilter { route: Some("comparison".into()), ..LogFilter::default() }).await, 0);
+    assert_eq!(
+        count(LogFilter::from(Selection { status: Some("ERROR".into()), ..Selection::default() })).await,
+        1
+    );
+    assert_eq!(
+        count(LogFilter::from(Selection { route: Some("comparison".into()), ..Selection::default() })).await,
+        0
+    );
     assert_eq!(count(LogFilter { text: SearchText::new("HỌC PHÍ 100%"), ..LogFilter::default() }).await, 20);
     assert_eq!(
         count(LogFilter { text: SearchText::new("%"), ..LogFilter::default() }).await,
@@ -131,8 +137,8 @@ async fn the_owner_reads_asks_figures_tickets_and_tenants() {
         "no wildcard"
     );
     let now = Some(OffsetDateTime::now_utc() + Duration::from_secs(60));
-    assert_eq!(count(LogFilter { since: now, ..LogFilter::default() }).await, 0);
-    assert_eq!(count(LogFilter { until: now, ..LogFilter::default() }).await, 21);
+    assert_eq!(count(LogFilter::from(Selection { since: now, ..Selection::default() })).await, 0);
+    assert_eq!(count(LogFilter::from(Selection { until: now, ..Selection::default() })).await, 21);
 
     // feedback: b's opinion of a's ask joins nothing
     let feedback = PgFeedback::new(&fixture.database);
@@ -145,7 +151,7 @@ async fn the_owner_reads_asks_figures_tickets_and_tenants() {
     PgHandoffs::new(&fixture.database).open(&scope("a"), &handoff).await.unwrap();
 
     // figures
-    let of_a = store.figures(&owner, filter.tenant, None, None).await.unwrap();
+    let of_a = store.figures(&owner, filter.which.tenant, None, None).await.unwrap();
     assert_eq!((of_a.total_requests, of_a.error_requests, of_a.feedback_total), (20, 1, 3));
     assert_eq!((of_a.avg_time_ms, of_a.cost_usd), (Some(10.5), Some(0.04)));
     for (found, exact) in [(of_a.p50_ms, 10.0), (of_a.p95_ms, 19.0), (of_a.p99_ms, 20.0)] {
@@ -157,7 +163,7 @@ async fn the_owner_reads_asks_figures_tickets_and_tenants() {
     assert_eq!((of_all.total_requests, of_all.error_requests, of_all.feedback_total), (21, 2, 3));
     // the same when all of it is folded
     PgRollups::new(&fixture.database).fold_all().await.unwrap();
-    assert_eq!(store.figures(&owner, filter.tenant, None, None).await.unwrap(), of_a);
+    assert_eq!(store.figures(&owner, filter.which.tenant, None, None).await.unwrap(), of_a);
     assert_eq!(store.figures(&owner, None, None, None).await.unwrap(), of_all);
 
     // one ask

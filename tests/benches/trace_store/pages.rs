@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, COOKIE, HOST, SET_COOKIE};
 use http::{Request, Response};
 use http_body_util::Full;
-use rag_tower::postgres::{PgPartitions, SearchText};
+use rag_tower::postgres::{PgPartitions, SearchText, Selection};
 use rag_tower_owner::Secret;
 use rag_tower_owner::auth::{
     LoginService, OwnerAuth, OwnerAuthConfig, OwnerAuthLayer, OwnerPassword, OwnerScope,
@@ -127,21 +127,38 @@ fn filters(until: OffsetDateTime, n: usize) -> Vec<(&'static str, LogFilter)> {
     let at = until - time::Duration::seconds(n as i64 * 61);
     vec![
         ("all", any()),
-        ("tenant", LogFilter { tenant, ..any() }),
-        ("since", LogFilter { since: Some(at - days(30)), ..any() }),
-        ("until", LogFilter { until: Some(at - days(90)), ..any() }),
+        ("tenant", LogFilter::from(Selection { tenant, ..Selection::default() })),
+        ("since", LogFilter::from(Selection { since: Some(at - days(30)), ..Selection::default() })),
+        ("until", LogFilter::from(Selection { until: Some(at - days(90)), ..Selection::default() })),
         (
             "a week of a tenant",
-            LogFilter { tenant, since: Some(at - days(107)), until: Some(at - days(100)), ..any() },
+            LogFilter::from(Selection {
+                tenant,
+                since: Some(at - days(107)),
+                until: Some(at - days(100)),
+                ..Selection::default()
+            }),
         ),
-        ("route", LogFilter { route: some("comparison"), ..any() }),
-        ("status", LogFilter { status: some("ERROR"), ..any() }),
-        ("success", LogFilter { status: some("SUCCESS"), ..any() }),
-        ("none such", LogFilter { status: some("FAIL_CLOSED"), ..any() }),
-        ("route and status", LogFilter { route: some("comparison"), status: some("ERROR"), ..any() }),
+        ("route", LogFilter::from(Selection { route: some("comparison"), ..Selection::default() })),
+        ("status", LogFilter::from(Selection { status: some("ERROR"), ..Selection::default() })),
+        ("success", LogFilter::from(Selection { status: some("SUCCESS"), ..Selection::default() })),
+        ("none such", LogFilter::from(Selection { status: some("FAIL_CLOSED"), ..Selection::default() })),
+        (
+            "route and status",
+            LogFilter::from(Selection {
+                route: some("comparison"),
+                status: some("ERROR"),
+                ..Selection::default()
+            }),
+        ),
         (
             "tenant, route and status",
-            LogFilter { tenant, route: some("comparison"), status: some("ERROR"), ..any() },
+            LogFilter::from(Selection {
+                tenant,
+                route: some("comparison"),
+                status: some("ERROR"),
+                ..Selection::default()
+            }),
         ),
     ]
 }

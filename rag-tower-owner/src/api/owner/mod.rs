@@ -5,9 +5,11 @@ mod audit;
 mod demo_data;
 mod feedback;
 mod figures;
+mod file;
 mod handoffs;
 mod logs;
 mod moment;
+pub(crate) mod tail;
 mod tenants;
 mod views;
 
@@ -31,7 +33,10 @@ pub(crate) fn endpoint(method: MethodFilter, endpoint: OwnerEndpoint) -> MethodR
         OwnerEndpoint::Breakdown => on(method, figures::breakdown),
         OwnerEndpoint::Logs => on(method, logs::list),
         OwnerEndpoint::LogFacets => on(method, logs::facets),
+        OwnerEndpoint::LogExport => on(method, logs::export),
+        OwnerEndpoint::LogTail => on(method, tail::tail),
         OwnerEndpoint::Log => on(method, logs::one),
+        OwnerEndpoint::LogSpans => on(method, logs::spans),
         OwnerEndpoint::Handoffs => on(method, handoffs::list),
         OwnerEndpoint::Handoff => on(method, handoffs::one),
         OwnerEndpoint::HandoffTransition => on(method, handoffs::transition),

@@ -132,3 +132,86 @@ async fn the_owner_works_through_what_waits() {
     );
     running.stop().await;
 }
+
+#[tokio::test]
+async fn figures_files_and_live_views_are_strict_about_what_is_asked() {
+    let running = Running::start().await;
+    let session = log_in(&running).await;
+    let get = async |path: &str| send(&running, &session, "GET", path, None).await;
+
+    for path in [
+        "/owner/api/metrics?since=2026-01-01&until=2026-01-31T12:00:00Z",
+        "/owner/api/metrics/timeseries?since=2026-01-01&until=2026-01-31&points=31",
+        "/owner/api/metrics/heatmap?status=ERROR",
+        "/owner/api/metrics/breakdown?by=tenant&limit=3",
+        "/owner/api/logs?feedback=down&handoff=no&cache=hit&min_ms=1&max_cost=0.5&min_tokens=3",
+        "/owner/api/logs/facets?reason=internal",
+        "/owner/api/logs/export?format=jsonl&columns=ts,answer",
+    ] {
+        let (status, said, _) = get(path).await;
+        assert_eq!(status, 200, "{path}: {said}");
+    }
+    let series = get("/owner/api/metrics/timeseries?since=2026-01-01&until=2026-01-31&points=31").await.1;
+    assert_eq!((series["step_s"].as_i64(), series["buckets"].as_array().unwrap().len()), (Some(86_400), 31));
+    assert_eq!(series["buckets"][0]["p95_ms"], Value::Null);
+    for path in [
+        "/owner/api/metrics?q=x",
+        "/owner/api/metrics?since=now",
+        "/owner/api/metrics/timeseries?points=0",
+        "/owner/api/metrics/timeseries?points=401",
+        "/owner/api/metrics/heatmap?points=97",
+        "/owner/api/metrics/breakdown",
+        "/owner/api/metrics/breakdown?by=answer",
+        "/owner/api/metrics/breakdown?by=route&by=route",
+        "/owner/api/logs?feedback=maybe",
+        "/owner/api/logs?handoff=true",
+        "/owner/api/logs?min_ms=-1",
+        "/owner/api/logs?max_cost=NaN",
+        "/owner/api/logs?format=csv",
+        "/owner/api/logs/export?format=xlsx",
+        "/owner/api/logs/export?columns=ts,phone",
+        "/owner/api/logs/export?limit=5",
+        "/owner/api/logs/tail?q=x",
+        "/owner/api/logs/0191/spans?cursor=1",
+    ] {
+        let (status, said, _) = get(path).await;
+        assert_eq!((status.as_u16(), &said["kind"]), (400, &json!("invalid_input")), "{path}: {said}");
+    }
+    assert_eq!(get("/owner/api/logs/0191/spans").await.0, 404);
+
+    let ask = async |path: &str| {
+        let request = Request::builder().uri(path).header("host", "localhost");
+        let request =
+            request.header("authorization", format!("Bearer {session}")).body(Body::empty()).unwrap();
+        running.router.clone().oneshot(request).await.unwrap()
+    };
+    let file = ask("/owner/api/logs/export?columns=ts,question").await;
+    assert_eq!(file.headers()["content-type"], "text/csv; charset=utf-8");
+    let name = file.headers()["content-disposition"].to_str().unwrap();
+    assert!(name.starts_with("attachment; filename=\"requests-") && name.ends_with(".csv\""), "{name}");
+    assert_eq!(file.into_body().collect().await.unwrap().to_bytes(), "ts,question\r\n");
+
+    // eight live views, and no more; each ends with the session
+    let mut views = Vec::new();
+    for _ in 0..8 {
+        let view = ask("/owner/api/logs/tail").await;
+        assert_eq!(
+            (view.status().as_u16(), &view.headers()["content-type"]),
+            (200, &"text/event-stream".parse().unwrap())
+        );
+        views.push(view.into_body());
+    }
+    let refused = ask("/owner/api/logs/tail").await;
+    assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()), (429, "10"));
+    views.truncate(1);
+    drop(ask("/owner/api/logs/tail").await);
+    assert_eq!(send(&running, &session, "POST", "/owner/auth/logout", None).await.0, 200);
+    let ended = async {
+        while let Some(frame) = views[0].frame().await {
+            frame.unwrap();
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), ended).await.expect("it ends with the session");
+    drop(views);
+    running.stop().await;
+}

@@ -1,27 +1,35 @@
 //! Asks, as the owner sees them: a list, how many there are of which kind, and one in full.
 
+mod export;
 mod facets;
+mod filter;
+mod narrow;
 mod select;
+mod tail;
+mod trace;
 mod walk;
 mod windows;
 
 use std::time::Duration;
 
-use rag_tower::AskId;
-use rag_tower::postgres::{DatabaseError, OwnerTx, SearchText};
-use rag_tower::tenant::TenantId;
+use rag_tower::postgres::{DatabaseError, OwnerTx};
 use serde::Serialize;
-use serde_json::Value;
 use sqlx::FromRow;
+use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub(crate) use self::export::{LOG_COLUMNS, USUAL_LOG_COLUMNS};
 pub use self::facets::{FacetCount, LogFacets};
+pub use self::filter::{Cache, Fine, LogFilter, Thumbs};
+use self::narrow::narrowed;
 use self::select::{Rows, Shape};
-use self::walk::Hunt;
+pub use self::tail::Tail;
+pub use self::trace::{Related, Spans, TraceDetail};
+use self::walk::{Found, Hunt};
 use self::windows::{Windows, quarters, windows};
 use super::OwnerStore;
-use super::masked::{mask, mask_json};
+use super::masked::mask;
 use super::page::{Cursor, Page};
 use crate::auth::OwnerScope;
 
@@ -36,57 +44,49 @@ const SHORT: i64 = 300;
 /// Stretches of time that one statement looks in.
 const AT_ONCE: usize = 16;
 
-/// A line of a list.
-const LINE: Shape = Shape {
-    read: "r.trace_id, r.ts, r.tenant_id, r.channel, r.route, r.status, r.latency_ms, r.sources, r.question, r.reason,
-        r.error_kind",
-    shown: "x.trace_id, x.ts, x.tenant_id, t.slug AS tenant, x.channel, x.route, x.status, x.latency_ms,
-        jsonb_array_length(x.sources) AS sources_count, left(x.question, 160) AS question_preview, x.reason, x.error_kind",
-    joined: "LEFT JOIN rag_tower.tenants t ON t.id = x.tenant_id",
-};
-
-/// One row. The time follows from the id, so only one partition is looked at.
-const DETAIL: &str = "SELECT r.trace_id, r.ts, r.tenant_id, t.slug AS tenant, r.branch_id, r.request_id, r.session_id,
-        r.subject, r.channel, r.route, r.status, r.finish, r.reason, r.question, r.answer, r.latency_ms, r.latency_us,
-        r.ttft_us, r.input_tokens, r.output_tokens, r.total_tokens, r.estimated, r.cost_estimate::float8 AS cost_estimate,
-        r.llm_provider, r.llm_model, r.confidence, r.error_kind, r.error_stage, r.error, r.degraded, r.sources,
-        r.tool_metadata, r.spans, r.hits,
-        (SELECT coalesce(jsonb_agg(jsonb_build_object('rating', f.rating, 'comment', f.comment, 'ts', f.ts) ORDER BY f.ts), '[]')
-         FROM rag_tower.user_feedback f WHERE f.tenant_id = r.tenant_id AND f.trace_id = r.trace_id) AS feedback
-    FROM rag_tower.request_traces r LEFT JOIN rag_tower.tenants t ON t.id = r.tenant_id
-    WHERE r.trace_id = $1 AND r.ts = $2";
-
-/// Which asks.
-#[derive(Clone, Debug, Default)]
-pub struct LogFilter {
-    /// Of one tenant. Default: of all.
-    pub tenant: Option<TenantId>,
-    /// From this moment on.
-    pub since: Option<OffsetDateTime>,
-    /// Before this moment.
-    pub until: Option<OffsetDateTime>,
-    /// That this route answered.
-    pub route: Option<String>,
-    /// With this status, such as `SUCCESS`.
-    pub status: Option<String>,
-    /// That came this way, such as `web`.
-    pub channel: Option<String>,
-    /// That this model answered.
-    pub model: Option<String>,
-    /// Whose question or answer holds this, whatever the case and marks.
-    pub text: Option<SearchText>,
+/// What is read of a line, and what is shown of it.
+macro_rules! read {
+    () => {
+        "r.trace_id, r.ts, r.tenant_id, r.channel, r.route, r.status, r.latency_ms, r.sources, r.question, r.reason,
+            r.error_kind, r.cost_estimate, r.input_tokens, r.output_tokens, r.ttft_us, r.llm_model, r.session_id,
+            r.tool_metadata"
+    };
 }
+macro_rules! shown {
+    () => {
+        "x.trace_id, x.ts, x.tenant_id, t.slug AS tenant, x.channel, x.route, x.status, x.latency_ms,
+            jsonb_array_length(x.sources) AS sources_count, left(x.question, 160) AS question_preview, x.reason,
+            x.error_kind, x.cost_estimate::float8 AS cost_usd, x.input_tokens, x.output_tokens, x.ttft_us / 1000 AS ttft_ms,
+            x.llm_model, x.session_id,
+            CASE WHEN x.tool_metadata ->> 'cache' = 'hit' THEN 'hit' WHEN x.llm_model IS NOT NULL THEN 'miss' END AS cache,
+            (SELECT CASE WHEN bool_or(f.rating < 0) THEN 'down' WHEN bool_or(f.rating > 0) THEN 'up' END
+             FROM rag_tower.user_feedback f
+             WHERE f.trace_id = x.trace_id AND f.tenant_id = x.tenant_id) AS feedback,
+            EXISTS (SELECT FROM rag_tower.handoff_tickets h
+                    WHERE h.trace_id = x.trace_id AND h.tenant_id = x.tenant_id) AS handoff"
+    };
+}
+const NAMED: &str = "LEFT JOIN rag_tower.tenants t ON t.id = x.tenant_id";
+
+/// A line of a list.
+const LINE: Shape = Shape { read: read!(), shown: shown!(), joined: NAMED };
+/// The same with the texts that may be long.
+const LONG: Shape = Shape {
+    read: concat!(read!(), ", r.answer, r.error"),
+    shown: concat!(shown!(), ", x.question, x.answer, x.error"),
+    joined: NAMED,
+};
 
 /// A page of asks.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct LogPage {
+pub struct LogPage<T = LogLine> {
     /// The asks, newest first.
-    pub items: Vec<LogLine>,
+    pub items: Vec<T>,
     /// Where the next page begins; none on the last. There may be a next page after one that is not full.
     pub next: Option<Cursor>,
-    /// How many there are in all, up to 10,000; none on a page that a cursor continues, and of a search that has not come to
-    /// its end.
+    /// How many there are in all, up to 10,000; none on a page that a cursor continues, and of a search, or of a filter that
+    /// the rollups do not know, that has not come to its end.
     pub total: Option<u64>,
     /// True when there are more than `total`.
     pub total_is_capped: bool,
@@ -126,94 +126,79 @@ pub struct LogLine {
     pub reason: Option<String>,
     /// What failed.
     pub error_kind: Option<String>,
-}
-
-/// An ask in full.
-#[derive(Clone, Debug, Serialize, FromRow)]
-#[expect(missing_docs, reason = "the fields are the columns of the trace row, documented there")]
-#[non_exhaustive]
-pub struct TraceDetail {
-    pub trace_id: Uuid,
-    #[serde(with = "time::serde::rfc3339")]
-    pub ts: OffsetDateTime,
-    pub tenant_id: Uuid,
-    pub tenant: Option<String>,
-    pub branch_id: Option<Uuid>,
-    pub request_id: Option<String>,
-    pub session_id: Option<Uuid>,
-    pub subject: Option<String>,
-    pub channel: String,
-    pub route: Option<String>,
-    pub status: String,
-    pub finish: Option<String>,
-    pub reason: Option<String>,
-    pub question: Option<String>,
-    pub answer: Option<String>,
-    pub latency_ms: i64,
-    pub latency_us: i64,
-    pub ttft_us: Option<i64>,
+    /// What it cost, in US dollars; none when that is not known.
+    pub cost_usd: Option<f64>,
+    /// Tokens of the prompt.
     pub input_tokens: Option<i64>,
+    /// Tokens of the answer.
     pub output_tokens: Option<i64>,
-    pub total_tokens: Option<i64>,
-    pub estimated: bool,
-    pub cost_estimate: Option<f64>,
-    pub llm_provider: Option<String>,
+    /// The time to the first piece of text, in milliseconds.
+    pub ttft_ms: Option<i64>,
+    /// The model that answered.
     pub llm_model: Option<String>,
-    pub confidence: Option<f32>,
-    pub error_kind: Option<String>,
-    pub error_stage: Option<String>,
-    pub error: Option<String>,
-    pub degraded: Value,
-    pub sources: Value,
-    pub tool_metadata: Value,
-    pub spans: Value,
-    pub hits: Value,
-    pub feedback: Value,
+    /// `down` when there is a thumb down, else `up` when there is one up.
+    pub feedback: Option<String>,
+    /// Whether there is a ticket.
+    pub handoff: bool,
+    /// `hit` when it was answered from the cache, `miss` when something generated the answer.
+    pub cache: Option<String>,
+    /// The conversation.
+    pub session_id: Option<Uuid>,
 }
 
 // === impl OwnerStore ===
 
 impl OwnerStore {
-    /// A page of asks. A search for a text goes on for a second; a page of one that takes longer says how far it came.
+    /// A page of asks. A search for a text, or for what only the rows know, goes on for a second; a page of one that takes
+    /// longer says how far it came.
     ///
     /// # Errors
     /// [`DatabaseError`]; [`TooLong`](DatabaseError::TooLong) when the filter is too costly.
     pub async fn logs(
         &self,
-        _: &OwnerScope,
+        owner: &OwnerScope,
         filter: &LogFilter,
         page: &Page,
     ) -> Result<LogPage, DatabaseError> {
-        let mut tx = OwnerTx::snapshot(&self.database).await?;
-        tx.bound(STATEMENT).await?;
-        let counts = page.after.is_none() && filter.text.is_none();
-        let windows = windows(&mut tx, filter, page.after, counts).await?;
-        let mut list = match &filter.text {
-            Some(text) => self.holding(tx, filter, text, page, windows).await?,
-            None => in_order(tx, filter, page, windows, counts).await?,
-        };
+        let mut list = self.lines(owner, filter, page, LINE, line_at).await?;
         for line in &mut list.items {
             mask(&mut line.question_preview);
         }
         Ok(list)
     }
 
-    /// A page of those that hold a text.
-    async fn holding(
+    /// A page of asks in any shape, as they are kept.
+    async fn lines<T>(
         &self,
-        tx: OwnerTx,
+        _: &OwnerScope,
         filter: &LogFilter,
-        text: &SearchText,
         page: &Page,
-        windows: Windows,
-    ) -> Result<LogPage, DatabaseError> {
+        shape: Shape,
+        at: impl Fn(&T) -> Cursor,
+    ) -> Result<LogPage<T>, DatabaseError>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let mut tx = OwnerTx::snapshot(&self.database).await?;
+        tx.bound(STATEMENT).await?;
+        let exact = filter.text.is_none() && filter.fine.is_any();
+        let counts = page.after.is_none() && exact;
+        let windows = windows(&mut tx, filter, page.after, counts).await?;
+        if exact {
+            return in_order(tx, filter, page, windows, counts, shape, at).await;
+        }
         let most = usize::try_from(page.skip().saturating_add(page.fetch())).unwrap_or(usize::MAX);
-        let hunt = Hunt { filter, text, shape: LINE, most, time: SEARCH };
-        let found = self.hunt::<LogLine>(tx, &hunt, windows, page.after).await?;
+        let found: Found<T> = match &filter.text {
+            Some(text) => {
+                let hunt = Hunt { filter, text, shape, most, time: SEARCH };
+                self.hunt(tx, &hunt, windows, page.after).await?
+            }
+            None => narrowed(&mut tx, filter, shape, windows, page.after, (most, SEARCH)).await?,
+        };
         let whole = found.stopped.is_none() && found.rows.len() < most && page.after.is_none();
         let total = whole.then_some(found.rows.len() as u64);
         let skip = usize::try_from(page.skip()).unwrap_or(usize::MAX);
-        let list = page.list(found.rows.into_iter().skip(skip).collect(), None, line_at);
+        let list = page.list(found.rows.into_iter().skip(skip).collect(), None, at);
         Ok(LogPage {
             next: list.next.or(found.stopped),
             items: list.items,
@@ -223,37 +208,21 @@ impl OwnerStore {
             searched_until: found.stopped.map(|stopped| stopped.ts),
         })
     }
-
-    /// One ask in full; none when there is none.
-    ///
-    /// # Errors
-    /// [`DatabaseError`].
-    pub async fn trace(&self, _: &OwnerScope, trace: AskId) -> Result<Option<TraceDetail>, DatabaseError> {
-        // an id that carries no time is no row's
-        let Some(ts) = trace.timestamp() else { return Ok(None) };
-        let mut tx = OwnerTx::begin(&self.database).await?;
-        let detail: Option<TraceDetail> =
-            sqlx::query_as(DETAIL).bind(trace.as_uuid()).bind(ts).fetch_optional(tx.connection()).await?;
-        tx.commit().await?;
-        Ok(detail.map(|mut detail| {
-            mask(&mut detail.question);
-            mask(&mut detail.answer);
-            for json in [&mut detail.tool_metadata, &mut detail.sources, &mut detail.feedback] {
-                mask_json(json);
-            }
-            detail
-        }))
-    }
 }
 
 /// A page, read in the order of time. With `counted`, the windows hold exactly as many rows as they say.
-async fn in_order(
+async fn in_order<T>(
     mut tx: OwnerTx,
     filter: &LogFilter,
     page: &Page,
     mut windows: Windows,
     counted: bool,
-) -> Result<LogPage, DatabaseError> {
+    shape: Shape,
+    at: impl Fn(&T) -> Cursor,
+) -> Result<LogPage<T>, DatabaseError>
+where
+    T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
     let total: i64 = windows.iter().map(|window| window.rows).sum();
     let mut skip = page.skip();
     if counted {
@@ -263,7 +232,7 @@ async fn in_order(
             pass_over(&mut windows, &mut skip);
         }
     }
-    let mut items: Vec<LogLine> = Vec::new();
+    let mut items: Vec<T> = Vec::new();
     let wanted = page.fetch();
     while (items.len() as i64) < wanted && !windows.is_empty() {
         let missing = wanted - items.len() as i64;
@@ -279,14 +248,14 @@ async fn in_order(
         let later = windows.split_off(now);
         let stretches: Vec<_> = windows.iter().map(|window| window.stretch).collect();
         let rows = Rows { filter, stretches: &stretches, after: page.after };
-        let mut statement = rows.newest(LINE, missing, skip);
+        let mut statement = rows.newest(shape, missing, skip);
         let found = statement.build_query_as().persistent(false).fetch_all(tx.connection()).await?;
         // should there be fewer rows than were counted, the next windows make up for it
         skip = if found.is_empty() { (skip - within).max(0) } else { 0 };
         items.extend(found);
         windows = later;
     }
-    let list = page.list(items, counted.then_some(total.min(COUNTED)), line_at);
+    let list = page.list(items, counted.then_some(total.min(COUNTED)), at);
     Ok(LogPage {
         items: list.items,
         next: list.next,

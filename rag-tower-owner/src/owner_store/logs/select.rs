@@ -1,6 +1,6 @@
 //! A filter and where to look in, a statement out. Only what is asked for is in it, so that each is planned for its own.
 
-use rag_tower::postgres::SearchText;
+use rag_tower::postgres::{SearchText, Selection};
 use sqlx::postgres::Postgres;
 use sqlx::{QueryBuilder, Row};
 use time::OffsetDateTime;
@@ -75,7 +75,8 @@ impl Rows<'_> {
 
     /// The table and the conditions.
     fn matching(&self, sql: &mut QueryBuilder<Postgres>) {
-        let LogFilter { tenant, since, until, route, status, channel, model, text: _ } = self.filter;
+        let LogFilter { which, text: _, fine } = self.filter;
+        let Selection { tenant, since, until, route, status, channel, model } = which;
         sql.push("rag_tower.request_traces r WHERE true");
         if let Some(tenant) = tenant {
             sql.push(" AND r.tenant_id = ").push_bind(tenant.as_uuid());
@@ -84,9 +85,14 @@ impl Rows<'_> {
             [("route", route), ("status", status), ("channel", channel), ("llm_model", model)]
         {
             if let Some(value) = value {
-                sql.push(format!(" AND r.{column} = ")).push_bind(value.clone());
+                // a column that is empty is null, and the rollups say that it is empty
+                match value.as_str() {
+                    "" => sql.push(format!(" AND r.{column} IS NULL")),
+                    value => sql.push(format!(" AND r.{column} = ")).push_bind(value.to_owned()),
+                };
             }
         }
+        fine.push(sql);
         let first = self.stretches.last().map(|(since, _)| *since).max(*since);
         if let Some(first) = first {
             sql.push(" AND r.ts >= ").push_bind(first);

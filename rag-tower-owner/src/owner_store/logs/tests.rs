@@ -2,13 +2,20 @@
 
 use std::time::Duration;
 
-use rag_tower::postgres::{PgPartitions, PgRollups, PgTraceStore};
+use futures_util::TryStreamExt;
+use rag_tower::TenantAuthority;
+use rag_tower::answer::Usage;
+use rag_tower::postgres::{
+    NewHandoff, PgFeedback, PgHandoffs, PgPartitions, PgRollups, PgTraceStore, Rating, SearchText, Selection,
+};
+use rag_tower::tenant::TenantId;
 use rag_tower::trace::{Outcome, TraceRow};
-use rag_tower::{ErrorKind, Finish, Stage};
+use rag_tower::{AskId, ErrorKind, Finish, Stage};
 use time::OffsetDateTime;
 use time::macros::{date, datetime};
 
 use super::*;
+use crate::owner_store::file::{Columns, Format};
 use crate::owner_store::tests::Fixture;
 
 const DAY: OffsetDateTime = datetime!(2026-03-10 00:00 UTC);
@@ -57,13 +64,13 @@ async fn filled(rows: i64) -> (Fixture, Vec<TraceRow>) {
 fn plain<'r>(rows: &'r [TraceRow], filter: &LogFilter, text: Option<&str>) -> Vec<&'r TraceRow> {
     let is = |wanted: &Option<String>, value: Option<&str>| wanted.is_none() || wanted.as_deref() == value;
     let passes = |row: &&TraceRow| {
-        filter.tenant.is_none_or(|tenant| tenant == row.tenant_id)
-            && filter.since.is_none_or(|since| row.ts >= since)
-            && filter.until.is_none_or(|until| row.ts < until)
-            && is(&filter.route, row.route.as_deref())
-            && is(&filter.status, Some(row.outcome.status().as_str()))
-            && is(&filter.channel, Some(row.channel.as_str()))
-            && is(&filter.model, row.llm_model.as_deref())
+        filter.which.tenant.is_none_or(|tenant| tenant == row.tenant_id)
+            && filter.which.since.is_none_or(|since| row.ts >= since)
+            && filter.which.until.is_none_or(|until| row.ts < until)
+            && is(&filter.which.route, row.route.as_deref())
+            && is(&filter.which.status, Some(row.outcome.status().as_str()))
+            && is(&filter.which.channel, Some(row.channel.as_str()))
+            && is(&filter.which.model, row.llm_model.as_deref())
             && text.is_none_or(|text| {
                 row.question.as_deref().is_some_and(|question| question.contains(text))
                     || row.answer.as_deref().is_some_and(|answer| answer.contains(text))
@@ -77,34 +84,38 @@ fn filters() -> Vec<LogFilter> {
     let some = |text: &str| Some(text.to_owned());
     vec![
         any(),
-        LogFilter { tenant: Some(TenantId::named("a")), ..any() },
-        LogFilter { tenant: Some(TenantId::named("nobody")), ..any() },
-        LogFilter { status: some("ERROR"), ..any() },
-        LogFilter { status: some("SUCCESS"), route: some("comparison"), ..any() },
-        LogFilter { status: some("FAIL_CLOSED"), ..any() },
-        LogFilter { channel: some("api"), model: some("m"), ..any() },
-        LogFilter {
+        LogFilter::from(Selection { tenant: Some(TenantId::named("a")), ..Selection::default() }),
+        LogFilter::from(Selection { tenant: Some(TenantId::named("nobody")), ..Selection::default() }),
+        LogFilter::from(Selection { status: some("ERROR"), ..Selection::default() }),
+        LogFilter::from(Selection {
+            status: some("SUCCESS"),
+            route: some("comparison"),
+            ..Selection::default()
+        }),
+        LogFilter::from(Selection { status: some("FAIL_CLOSED"), ..Selection::default() }),
+        LogFilter::from(Selection { channel: some("api"), model: some("m"), ..Selection::default() }),
+        LogFilter::from(Selection {
             tenant: Some(TenantId::named("b")),
             route: some("course_search"),
             status: some("ERROR"),
-            ..any()
-        },
-        LogFilter {
+            ..Selection::default()
+        }),
+        LogFilter::from(Selection {
             since: Some(DAY + time::Duration::minutes(1_111)),
             until: Some(DAY + time::Duration::hours(70)),
-            ..any()
-        },
-        LogFilter {
+            ..Selection::default()
+        }),
+        LogFilter::from(Selection {
             since: Some(DAY + time::Duration::minutes(46)),
             until: Some(DAY + time::Duration::minutes(47)),
-            ..any()
-        },
-        LogFilter {
+            ..Selection::default()
+        }),
+        LogFilter::from(Selection {
             tenant: Some(TenantId::named("a")),
             until: Some(DAY + time::Duration::hours(30)),
             channel: some("web"),
-            ..any()
-        },
+            ..Selection::default()
+        }),
     ]
 }
 
@@ -211,7 +222,7 @@ async fn searches_agree(store: &OwnerStore, rows: &[TraceRow]) {
             let expected: Vec<Uuid> =
                 plain(rows, &filter, Some(written)).iter().map(|row| row.trace_id.as_uuid()).collect();
             // a letter alone is in other words of a row too, with marks or without
-            if wanted == "o" && filter.tenant.is_some() {
+            if wanted == "o" && filter.which.tenant.is_some() {
                 continue;
             }
             let filter = LogFilter { text: SearchText::new(wanted), ..filter };
@@ -299,7 +310,8 @@ async fn what_is_hostile_is_answered_or_refused_as_such() {
         assert_eq!(list.items.len(), 0, "{}", &text[..5.min(text.len())]);
         assert_eq!(store.log_facets(&owner, &filter).await.unwrap().total, 0);
     }
-    let odd = LogFilter { route: Some("'; DROP TABLE x; --".into()), ..LogFilter::default() };
+    let odd =
+        LogFilter::from(Selection { route: Some("'; DROP TABLE x; --".into()), ..Selection::default() });
     assert_eq!(store.logs(&owner, &odd, &Page::first(10)).await.unwrap().total, Some(0));
 
     // a statement that takes too long is stopped and says so
@@ -319,19 +331,27 @@ async fn facets_count_what_there_is() {
         let facets = store.log_facets(&owner, &filter).await.unwrap();
         assert!(facets.exact);
         assert_eq!(facets.total, plain(&rows, &filter, None).len() as u64, "{filter:?}");
-        let but_route = LogFilter { route: None, ..filter.clone() };
+        let but_route =
+            LogFilter { which: Selection { route: None, ..filter.which.clone() }, ..filter.clone() };
         for route in ROUTES {
             let with =
                 plain(&rows, &but_route, None).iter().filter(|row| row.route.as_deref() == route).count();
             assert_eq!(count(&facets.route, route), with as u64, "{filter:?} {route:?}");
         }
-        let but_status = LogFilter { status: None, ..filter.clone() };
+        let but_status =
+            LogFilter { which: Selection { status: None, ..filter.which.clone() }, ..filter.clone() };
         for status in ["SUCCESS", "ERROR", "FAIL_CLOSED"] {
-            let of = LogFilter { status: Some(status.into()), ..but_status.clone() };
+            let of = LogFilter {
+                which: Selection { status: Some(status.into()), ..but_status.which.clone() },
+                ..but_status.clone()
+            };
             assert_eq!(count(&facets.status, Some(status)), plain(&rows, &of, None).len() as u64);
         }
         for tenant in ["a", "b"] {
-            let of = LogFilter { tenant: Some(TenantId::named(tenant)), ..filter.clone() };
+            let of = LogFilter {
+                which: Selection { tenant: Some(TenantId::named(tenant)), ..filter.which.clone() },
+                ..filter.clone()
+            };
             let id = TenantId::named(tenant).to_string();
             assert_eq!(count(&facets.tenant, Some(&id)), plain(&rows, &of, None).len() as u64, "{filter:?}");
         }
@@ -350,4 +370,254 @@ async fn facets_count_what_there_is() {
 
 fn count(facet: &[FacetCount], value: Option<&str>) -> u64 {
     facet.iter().find(|count| count.value.as_deref() == value).map_or(0, |count| count.count)
+}
+
+/// Row `n` of a set that differs in what only rows know.
+fn fine_row(n: i64) -> TraceRow {
+    let mut row = row(n);
+    row.latency = Duration::from_millis(n.unsigned_abs() * 3);
+    row.usage =
+        (n % 4 > 0).then(|| Usage { input_tokens: n.unsigned_abs(), output_tokens: 5, estimated: false });
+    row.cost_estimate = (n % 3 > 0).then_some(n as f64 / 1e4);
+    if n % 6 == 0 {
+        row.tool_metadata.insert("cache".into(), "hit".into());
+    }
+    row.question = Some(format!("=1+{n}, gọi 0912345678").into());
+    row
+}
+
+/// Whether row `n` is to be shown.
+type Passes<'a> = Box<dyn Fn(usize) -> bool + 'a>;
+
+#[tokio::test]
+async fn what_only_rows_know_is_filtered_by_looking_at_them() {
+    let fixture = Fixture::new().await;
+    let rows: Vec<TraceRow> = (0..300).map(fine_row).collect();
+    PgTraceStore::new(&fixture.database).insert(&rows).await.unwrap();
+    let (feedback, handoffs) = (PgFeedback::new(&fixture.database), PgHandoffs::new(&fixture.database));
+    for (n, row) in rows.iter().enumerate().filter(|(n, _)| n % 7 == 0) {
+        let scope = TenantAuthority::new().grant(row.tenant_id);
+        let rating = if n % 2 == 0 { Rating::Up } else { Rating::Down };
+        feedback.put(&scope, row.trace_id, rating, None).await.unwrap();
+        if n % 3 == 0 {
+            let mut ticket = NewHandoff::new("asked_for_a_person");
+            ticket.trace = Some(row.trace_id);
+            handoffs.open(&scope, &ticket).await.unwrap();
+        }
+        // of another tenant: it is about nothing
+        let other = TenantAuthority::new().grant(TenantId::named("c"));
+        feedback.put(&other, rows[n + 1].trace_id, Rating::Down, None).await.unwrap();
+    }
+    let (store, owner) = (OwnerStore::new(&fixture.database), OwnerScope::for_test());
+    let tokens = |n: usize| (!n.is_multiple_of(4)).then_some(n as i64 + 5);
+    let cost = |n: usize| (!n.is_multiple_of(3)).then_some(n as f64 / 1e4);
+    let is_hit = |n: usize| n.is_multiple_of(6);
+    let answered = |n: usize| rows[n].llm_model.is_some();
+    let any = Fine::default;
+    let cases: Vec<(Fine, Passes<'_>)> = vec![
+        (Fine { reason: Some("internal".into()), ..any() }, Box::new(|n| n % 10 == 0)),
+        (Fine { feedback: Some(Thumbs::Up), ..any() }, Box::new(|n| n % 14 == 0)),
+        (Fine { feedback: Some(Thumbs::Down), ..any() }, Box::new(|n| n % 7 == 0 && n % 2 == 1)),
+        (Fine { feedback: Some(Thumbs::Any), ..any() }, Box::new(|n| n % 7 == 0)),
+        (Fine { feedback: Some(Thumbs::None), ..any() }, Box::new(|n| n % 7 > 0)),
+        (Fine { handoff: Some(true), ..any() }, Box::new(|n| n % 21 == 0)),
+        (Fine { handoff: Some(false), ..any() }, Box::new(|n| n % 21 > 0)),
+        (Fine { cache: Some(Cache::Hit), ..any() }, Box::new(is_hit)),
+        (Fine { cache: Some(Cache::Miss), ..any() }, Box::new(|n| answered(n) && !is_hit(n))),
+        (Fine { min_ms: Some(300), max_ms: Some(600), ..any() }, Box::new(|n| (100..=200).contains(&n))),
+        (
+            Fine { min_cost: Some(0.01), max_cost: Some(0.02), ..any() },
+            Box::new(|n| cost(n).is_some_and(|_| (100..=200).contains(&n))),
+        ),
+        (
+            Fine { min_tokens: Some(10), max_tokens: Some(40), ..any() },
+            Box::new(|n| tokens(n).is_some_and(|tokens| (10..=40).contains(&tokens))),
+        ),
+    ];
+    let mut sorted: Vec<(usize, &TraceRow)> = rows.iter().enumerate().collect();
+    sorted.sort_by_key(|(_, row)| std::cmp::Reverse((row.ts, row.trace_id.as_uuid())));
+    for (fine, passes) in cases {
+        for tenant in [None, Some(TenantId::named("a"))] {
+            let expected: Vec<Uuid> = sorted
+                .iter()
+                .filter(|(n, row)| passes(*n) && tenant.is_none_or(|tenant| tenant == row.tenant_id))
+                .map(|(_, row)| row.trace_id.as_uuid())
+                .collect();
+            let which = Selection { tenant, ..Selection::default() };
+            let filter = LogFilter { which, text: None, fine: fine.clone() };
+            assert_eq!(walk(&store, &filter, 11).await, expected, "{fine:?}");
+            let list = store.logs(&owner, &filter, &Page::first(200).skipping(2)).await.unwrap();
+            let shown: Vec<Uuid> = list.items.iter().map(|line| line.trace_id).collect();
+            assert_eq!(shown, expected.iter().skip(2).take(200).copied().collect::<Vec<_>>(), "{fine:?}");
+            if expected.len() < 200 {
+                assert_eq!(list.total, Some(expected.len() as u64), "{fine:?}");
+            }
+            let facets = store.log_facets(&owner, &filter).await.unwrap();
+            assert_eq!((facets.total, facets.exact), (expected.len() as u64, true), "{fine:?}");
+            let text = LogFilter { text: SearchText::new("goi 091"), ..filter };
+            assert_eq!(walk(&store, &text, 50).await, expected, "{fine:?}");
+        }
+    }
+    // what a line shows is what was filtered by
+    let all = store.logs(&owner, &LogFilter::default(), &Page::first(200)).await.unwrap();
+    for line in &all.items {
+        let n = rows.iter().position(|row| row.trace_id.as_uuid() == line.trace_id).unwrap();
+        let thumb = (n % 7 == 0).then_some(if n % 2 == 0 { "up" } else { "down" });
+        assert_eq!((line.feedback.as_deref(), line.handoff), (thumb, n % 21 == 0));
+        let cache = if is_hit(n) { Some("hit") } else { answered(n).then_some("miss") };
+        assert_eq!((line.cache.as_deref(), line.cost_usd), (cache, cost(n)));
+        assert_eq!(line.input_tokens.zip(line.output_tokens).map(|(a, b)| a + b), tokens(n));
+    }
+    let facets = store.log_facets(&owner, &LogFilter::default()).await.unwrap();
+    assert_eq!(facets.sampled, 300);
+    let expected = |count: fn(usize) -> bool| (0..300).filter(|n| count(*n)).count() as u64;
+    assert_eq!(count(&facets.feedback, Some("up")), expected(|n| n % 14 == 0));
+    assert_eq!(count(&facets.handoff, Some("yes")), expected(|n| n % 21 == 0));
+    assert_eq!(count(&facets.cache, Some("hit")), expected(|n| n % 6 == 0));
+    assert_eq!(count(&facets.reason, Some("internal")), expected(|n| n % 10 == 0));
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_look_through_rows_that_runs_out_of_time_says_how_far_it_came() {
+    let (fixture, rows) = filled(700).await;
+    let filter = LogFilter { fine: Fine { min_ms: Some(5), ..Fine::default() }, ..LogFilter::default() };
+    let (mut after, mut found, mut stops) = (None, Vec::new(), 0);
+    loop {
+        let mut tx = OwnerTx::snapshot(&fixture.database).await.unwrap();
+        let mut windows = windows(&mut tx, &filter, after, false).await.unwrap();
+        // as if each day were long
+        windows.iter_mut().for_each(|window| window.rows = 1_000_000);
+        let part: Found<LogLine> =
+            narrowed(&mut tx, &filter, LINE, windows, after, (1_000, Duration::ZERO)).await.unwrap();
+        found.extend(part.rows.into_iter().map(|line| line.trace_id));
+        let Some(stopped) = part.stopped else { break };
+        assert!(after.is_none_or(|after: Cursor| stopped.ts < after.ts));
+        after = Some(stopped);
+        stops += 1;
+    }
+    assert_eq!(found, rows.iter().map(|row| row.trace_id.as_uuid()).collect::<Vec<_>>());
+    assert!(stops >= 2, "{stops}");
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn an_export_is_the_filter_and_the_columns_and_no_formula() {
+    let fixture = Fixture::new().await;
+    let rows: Vec<TraceRow> = (0..450).map(fine_row).collect();
+    PgTraceStore::new(&fixture.database).insert(&rows).await.unwrap();
+    let (store, owner) = (OwnerStore::new(&fixture.database), OwnerScope::for_test());
+    let filter = LogFilter::from(Selection { tenant: Some(TenantId::named("a")), ..Selection::default() });
+    let columns = || Columns::read(Some("trace_id,question,cost_usd,answer"), &LOG_COLUMNS, 1).unwrap();
+    let export = |format| store.export_logs(owner.clone(), filter.clone(), columns(), format);
+    let pieces: Vec<bytes::Bytes> = export(Format::Csv).try_collect().await.unwrap();
+    assert!(pieces.len() > 1, "more than one piece");
+    let text = String::from_utf8(pieces.concat()).unwrap();
+    let mut lines = text.split("\r\n");
+    assert_eq!(lines.next(), Some("trace_id,question,cost_usd,answer"));
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let expected = walk(&store, &filter, 100).await;
+    assert_eq!((lines.len(), expected.len()), (225, 225));
+    for (line, id) in lines.iter().zip(&expected) {
+        assert!(line.starts_with(&format!("{id},\"'=1+")), "{line}");
+        assert!(line.contains("09****678") && !line.contains("0912345678"), "{line}");
+    }
+    let json: Vec<bytes::Bytes> = export(Format::JsonLines).try_collect().await.unwrap();
+    let json = String::from_utf8(json.concat()).unwrap();
+    let ids: Vec<Uuid> = json
+        .lines()
+        .map(|line| {
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert!(value["question"].as_str().unwrap().starts_with("=1+"), "text is text in JSON");
+            assert_eq!(value.as_object().unwrap().len(), 4);
+            value["trace_id"].as_str().unwrap().parse().unwrap()
+        })
+        .collect();
+    assert_eq!(ids, expected);
+    // one that is dropped leaves nothing behind that would keep the database from closing
+    let mut begun = Box::pin(export(Format::Csv));
+    begun.try_next().await.unwrap();
+    drop(begun);
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_live_view_shows_each_ask_once_however_late_it_ends() {
+    let fixture = Fixture::new().await;
+    let (store, owner) = (OwnerStore::new(&fixture.database), OwnerScope::for_test());
+    let traces = PgTraceStore::new(&fixture.database);
+    let ago = |seconds: i64, tenant: &str| {
+        let at = OffsetDateTime::now_utc() - time::Duration::seconds(seconds);
+        let stamp =
+            uuid::Timestamp::from_unix(uuid::NoContext, at.unix_timestamp().unsigned_abs(), at.nanosecond());
+        let mut row = row(1);
+        row.trace_id = AskId::new(Uuid::new_v7(stamp));
+        row.ts = row.trace_id.timestamp().unwrap();
+        row.tenant_id = TenantId::named(tenant);
+        row
+    };
+    let filter = LogFilter::from(Selection { tenant: Some(TenantId::named("a")), ..Selection::default() });
+    let mut tail = Tail::new(filter.clone(), None);
+    let look = async |tail: &mut Tail| -> Vec<Uuid> {
+        store.look(&owner, tail).await.unwrap().into_iter().map(|(_, line)| line.trace_id).collect()
+    };
+    traces.insert(&[ago(20, "a")]).await.unwrap();
+    assert!(look(&mut tail).await.is_empty(), "what was there before is not new");
+    let (early, late, foreign) = (ago(60, "a"), ago(1, "a"), ago(1, "b"));
+    traces.insert(&[early.clone(), late.clone(), foreign]).await.unwrap();
+    assert_eq!(look(&mut tail).await, [early.trace_id.as_uuid(), late.trace_id.as_uuid()]);
+    assert!(look(&mut tail).await.is_empty());
+    // one that goes on where that one was
+    let place = Cursor { ts: early.ts, id: early.trace_id.as_uuid() };
+    let mut again = Tail::new(filter.clone(), Some(place));
+    let again: Vec<Uuid> = look(&mut again).await;
+    assert_eq!(again.last(), Some(&late.trace_id.as_uuid()));
+    assert!(!again.contains(&early.trace_id.as_uuid()));
+    // from an empty view on
+    let mut empty =
+        Tail::new(LogFilter::from(Selection { status: Some("ERROR".into()), ..Selection::default() }), None);
+    assert!(look(&mut empty).await.is_empty());
+    let mut failed = ago(30, "b");
+    failed.outcome = Outcome::Truncated;
+    traces.insert(&[failed.clone()]).await.unwrap();
+    assert_eq!(look(&mut empty).await, [failed.trace_id.as_uuid()], "it began before the view did");
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_trace_has_its_conversation_its_ticket_and_its_stages() {
+    let fixture = Fixture::new().await;
+    let (store, owner) = (OwnerStore::new(&fixture.database), OwnerScope::for_test());
+    let session = rag_tower::ask::SessionId::generate();
+    let mut rows: Vec<TraceRow> = (0..4).map(|n| fine_row(n * 6)).collect();
+    for (n, row) in rows.iter_mut().enumerate() {
+        // the last is another tenant's of the same session, which cannot be
+        row.tenant_id = TenantId::named(if n == 3 { "b" } else { "a" });
+        row.session_id = Some(session);
+        row.error = Some("mail to a@example.com".into());
+        let span = |n: u64| rag_tower::trace::Span {
+            stage: Stage::Retrieve,
+            start: Duration::from_micros(n),
+            duration: Duration::from_micros(7),
+        };
+        row.spans = (0..120).map(span).collect();
+    }
+    PgTraceStore::new(&fixture.database).insert(&rows).await.unwrap();
+    let mut ticket = NewHandoff::new("asked_for_a_person");
+    ticket.trace = Some(rows[1].trace_id);
+    let scope = TenantAuthority::new().grant(TenantId::named("a"));
+    let ticket = PgHandoffs::new(&fixture.database).open(&scope, &ticket).await.unwrap();
+    let trace = store.trace(&owner, rows[1].trace_id).await.unwrap().unwrap();
+    let related: Vec<Uuid> = trace.related.iter().map(|other| other.trace_id).collect();
+    assert_eq!(related, [rows[0].trace_id.as_uuid(), rows[2].trace_id.as_uuid()]);
+    assert!(trace.related[0].question_preview.as_deref().unwrap().contains("09****678"));
+    assert_eq!(trace.handoff.unwrap()["id"], serde_json::json!(ticket.id));
+    assert_eq!((trace.receipt, trace.prompt), (None, None));
+    assert_eq!(trace.error.as_deref(), Some("mail to a***@example.com"));
+    let page = store.spans(&owner, rows[1].trace_id, 100, 15).await.unwrap().unwrap();
+    assert_eq!((page.total, page.next, page.items[0]["start_us"].as_i64()), (120, Some(115), Some(100)));
+    let last = store.spans(&owner, rows[1].trace_id, 115, 15).await.unwrap().unwrap();
+    assert_eq!((last.next, last.items.as_array().unwrap().len()), (None, 5));
+    assert!(store.spans(&owner, AskId::generate(), 0, 10).await.unwrap().is_none());
+    fixture.stop().await;
 }

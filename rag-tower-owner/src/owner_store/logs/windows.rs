@@ -33,7 +33,7 @@ pub(super) async fn windows(
     exact: bool,
 ) -> Result<Windows, DatabaseError> {
     let days = PgPartitions::days(tx).await?;
-    let mut which = selection(filter);
+    let mut which = filter.which.clone();
     // figures are kept for longer than rows
     let oldest = days.keys().next().map(|day| day.midnight().assume_utc());
     which.since = which.since.max(oldest);
@@ -55,23 +55,10 @@ pub(super) async fn quarters(
     window: &Window,
 ) -> Result<Windows, DatabaseError> {
     let (since, until) = window.stretch;
-    let which = Selection { since: Some(since), until: Some(until), ..selection(filter) };
+    let which = Selection { since: Some(since), until: Some(until), ..filter.which.clone() };
     let quarters = of(PgRollups::quarters(tx, &which).await?, &BTreeMap::new());
     let of_day = |quarter| Window { indexed: window.indexed, day: window.day, ..quarter };
     Ok(quarters.into_iter().map(of_day).collect())
-}
-
-/// A filter as what the rollups tell asks apart by.
-pub(super) fn selection(filter: &LogFilter) -> Selection {
-    Selection {
-        tenant: filter.tenant,
-        since: filter.since,
-        until: filter.until,
-        route: filter.route.clone(),
-        status: filter.status.clone(),
-        channel: filter.channel.clone(),
-        model: filter.model.clone(),
-    }
 }
 
 fn of(slices: Vec<Slice>, days: &BTreeMap<Date, Day>) -> Windows {
