@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::alerts::Webhooks;
 use crate::api;
 use crate::auth::{LoginService, LogoutService, OwnerAuth, OwnerAuthConfig, OwnerAuthLayer, OwnerPassword};
 use crate::branches::KnownBranches;
@@ -25,11 +26,13 @@ use crate::failure::Failure;
 use crate::http::{Page, edge, page, panicked, static_file};
 use crate::identity::{Resolver, TenantTokens, identity};
 use crate::intake::Intake;
+use crate::isolation::Isolation;
 use crate::operator::{self, OperatorKey};
 use crate::owner_store::{OwnerStore, PgOwnerSessions};
 use crate::platform::{Platform, failed};
 use crate::routes::{Auth, Endpoint, Method, ROUTES, Route};
 use crate::secrets::{OwnerSecret, Secrets};
+use crate::system::System;
 use crate::zone::Zone;
 
 /// What handlers need.
@@ -44,6 +47,9 @@ pub(crate) struct App {
     pub(crate) tails: Arc<Semaphore>,
     /// Ends what would go on for ever.
     pub(crate) closing: CancellationToken,
+    pub(crate) system: System,
+    pub(crate) isolation: Isolation,
+    pub(crate) webhooks: Webhooks,
     owner_auth: OwnerAuth<PgOwnerSessions>,
     pub(crate) demo: Option<Demo>,
     /// Where work on the demo data is left.
@@ -155,6 +161,15 @@ impl App {
             sessions: PgOwnerSessions::new(&platform.database),
             tails: Arc::new(Semaphore::new(api::owner::tail::TAILS)),
             closing: CancellationToken::new(),
+            system: System::new(
+                config,
+                &platform.database,
+                platform.traces.clone(),
+                (platform.rollups.clone(), platform.partitions.clone()),
+                Arc::clone(&platform.index),
+            ),
+            isolation: Isolation::proven(&platform.database),
+            webhooks: Webhooks::new()?,
             owner_auth,
             asks: platform.asks.clone(),
             database: platform.database.clone(),
@@ -203,6 +218,8 @@ pub(crate) mod tests {
 
     impl Running {
         pub(crate) async fn start() -> Self {
+            // the program's own, which does not run here
+            let _ = rustls::crypto::ring::default_provider().install_default();
             let open = std::fs::Permissions::from_mode(0o711);
             let folder = tempfile::Builder::new().permissions(open).tempdir().unwrap();
             let data = DataDir::open(folder.path()).unwrap();

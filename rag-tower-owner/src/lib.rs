@@ -1,6 +1,8 @@
 //! The owner's side of rag-tower: owner authentication, the owner API, the console and the reference server.
 
 #[cfg(feature = "server")]
+mod alerts;
+#[cfg(feature = "server")]
 mod api;
 #[cfg(feature = "server")]
 mod app;
@@ -43,6 +45,8 @@ mod ingest;
 #[cfg(feature = "server")]
 mod intake;
 #[cfg(feature = "server")]
+mod isolation;
+#[cfg(feature = "server")]
 mod mend;
 #[cfg(feature = "server")]
 mod models;
@@ -70,6 +74,8 @@ mod secrets;
 mod serve;
 #[cfg(feature = "server")]
 mod stack;
+#[cfg(feature = "server")]
+mod system;
 #[cfg(feature = "server")]
 mod telemetry;
 #[cfg(feature = "server")]

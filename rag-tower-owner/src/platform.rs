@@ -12,7 +12,7 @@ use rag_tower::postgres::{
     PgRollups, PgSettings, PgTraceStore, bootstrap,
 };
 use rag_tower::tenant::{Grant, TenantAuthority, TenantId};
-use rag_tower::trace::{FileJournal, TraceWriter, WriterConfig, spawn_writer};
+use rag_tower::trace::{FileJournal, TraceSink, TraceWriter, WriterConfig, spawn_writer};
 use rag_tower::{BoxAskService, Error, ErrorKind, TenantScope};
 use tokio::time::timeout;
 
@@ -40,7 +40,7 @@ const BACKGROUND: u32 = 4;
 /// every partition: a connection that meets hundreds of them for the first time takes a tenth of a second for that.
 const OWNER: u32 = 4;
 /// The most that waits on disk for Postgres, in bytes: about half a million rows.
-const JOURNAL: u64 = 2 * 1024 * 1024 * 1024;
+pub(crate) const JOURNAL: u64 = 2 * 1024 * 1024 * 1024;
 /// Documents that are looked up at once while an index is mended.
 const MEND_BATCH: u32 = 64;
 /// Chunks from which documents are put back rather than more of them read.
@@ -50,6 +50,8 @@ const MEND_CHUNKS: usize = 256;
 pub(crate) struct Platform {
     cluster: Option<Cluster>,
     writer: TraceWriter,
+    /// How trace rows come in, to look at.
+    pub(crate) traces: (TraceSink, FileJournal),
     conversations: MemoryWriter,
     pub(crate) database: Database,
     /// What is written in the background goes through connections of its own.
@@ -106,7 +108,8 @@ impl Platform {
         let aside = database.aside(BACKGROUND);
         let journal = open_journal(config, data).await?;
         let (traces, writer) =
-            spawn_writer(PgTraceStore::new(&aside), WriterConfig::default().journal(journal));
+            spawn_writer(PgTraceStore::new(&aside), WriterConfig::default().journal(journal.clone()));
+        let looked_at = (traces.clone(), journal);
         let (memory, conversations) =
             spawn_memory_writer(PgMemoryStore::new(&database).with_writes_through(&aside));
         let book = InMemoryBook::new();
@@ -144,6 +147,7 @@ impl Platform {
         Ok(Self {
             cluster,
             writer,
+            traces: looked_at,
             conversations,
             rollups: PgRollups::new(&aside),
             partitions: PgPartitions::new(&aside),

@@ -107,16 +107,28 @@ pub(crate) enum OwnerEndpoint {
     Views,
     NewView,
     DeleteView,
+    Alerts,
+    NewAlert,
+    ReplaceAlert,
+    DeleteAlert,
+    TestAlert,
+    AlertEvents,
     Audit,
     Tenants,
     DemoData,
     FillDemoData,
     RemoveDemoData,
+    Tenant,
+    SuspendTenant,
+    ResumeTenant,
+    System,
+    Isolation,
+    IsolationCheck,
 }
 
 use Auth::{Demo, Operator, Public, Tenant, Upgrade};
 use Isolation::{DemoTenants, NoTenantData, OneTenant, Scope};
-use Method::{Delete, Get, Post};
+use Method::{Delete, Get, Post, Put};
 
 /// Every route of the server.
 pub const ROUTES: &[Route] = &[
@@ -152,11 +164,23 @@ pub const ROUTES: &[Route] = &[
     owner(Get, "/owner/api/views", OwnerEndpoint::Views),
     owner(Post, "/owner/api/views", OwnerEndpoint::NewView),
     owner(Delete, "/owner/api/views/{id}", OwnerEndpoint::DeleteView),
+    owner(Get, "/owner/api/alerts", OwnerEndpoint::Alerts),
+    owner(Post, "/owner/api/alerts", OwnerEndpoint::NewAlert),
+    owner(Put, "/owner/api/alerts/{id}", OwnerEndpoint::ReplaceAlert),
+    owner(Delete, "/owner/api/alerts/{id}", OwnerEndpoint::DeleteAlert),
+    owner(Post, "/owner/api/alerts/{id}/test", OwnerEndpoint::TestAlert),
+    owner(Get, "/owner/api/alerts/{id}/events", OwnerEndpoint::AlertEvents),
     owner(Get, "/owner/api/audit", OwnerEndpoint::Audit),
     owner(Get, "/owner/api/tenants", OwnerEndpoint::Tenants),
     owner(Get, "/owner/api/demo-data", OwnerEndpoint::DemoData),
     owner(Post, "/owner/api/demo-data", OwnerEndpoint::FillDemoData),
     owner(Delete, "/owner/api/demo-data", OwnerEndpoint::RemoveDemoData),
+    owner(Get, "/owner/api/tenants/{id}", OwnerEndpoint::Tenant),
+    owner(Post, "/owner/api/tenants/{id}/suspend", OwnerEndpoint::SuspendTenant),
+    owner(Post, "/owner/api/tenants/{id}/resume", OwnerEndpoint::ResumeTenant),
+    owner(Get, "/owner/api/system", OwnerEndpoint::System),
+    owner(Get, "/owner/api/isolation", OwnerEndpoint::Isolation),
+    owner(Post, "/owner/api/isolation/check", OwnerEndpoint::IsolationCheck),
     route(Post, "/operator/token", Operator, OneTenant, Endpoint::OperatorToken),
     route(Post, "/operator/documents", Operator, OneTenant, Endpoint::OperatorDocuments),
 ];

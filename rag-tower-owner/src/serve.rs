@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::alerts;
 use crate::app::{self, App};
 use crate::banner::Banner;
 use crate::config::Config;
@@ -80,6 +81,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     let upkeep = Upkeep::new().keep_days(config.trace_retention);
     tasks.spawn(partitions::keep_partitions(platform.partitions.clone(), upkeep, stopping.clone()));
     tasks.spawn(demo_data::work_at(orders, platform.aside.clone(), stopping.clone()));
+    tasks.spawn(alerts::keep_watching(app.owner.clone(), app.webhooks.clone(), stopping.clone()));
     let banner = Banner::new(&config, (&secrets, &owner), addresses, app.demo.as_ref(), began.elapsed());
     let announced = Announced { address: reachable(addresses.0), key: app.operator.secret().clone() };
     let closing = app.closing.clone();

@@ -89,7 +89,18 @@ pub(crate) fn metrics() -> Result<PrometheusHandle, Failure> {
     );
     metrics::describe_gauge!("http_server_active_requests", "Requests in flight, by method and route.");
     metrics::describe_gauge!("rag_build_info", "1, with the version as a label.");
+    metrics::describe_gauge!("rag_alerts_firing", "The owner's alerts that are firing.");
+    metrics::describe_counter!(
+        "rag_alert_deliveries_total",
+        "Calls of alerts' webhooks, by whether they took it."
+    );
+    metrics::describe_gauge!(
+        "rag_isolation_findings",
+        "What the last look found that would let tenants see each other."
+    );
     metrics::describe_gauge!("rag_dependency_up", "1 when the dependency answers.");
+    metrics::gauge!("rag_alerts_firing").set(0.0);
+    metrics::gauge!("rag_isolation_findings").set(0.0);
     metrics::gauge!("rag_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
 }

@@ -22,6 +22,7 @@ use http::HeaderName;
 use rag_tower::trace::{Fsync, WhenFull};
 
 pub use self::keys::{Key, Kind, SETTINGS};
+pub use self::print::Setting;
 pub use self::provider::Provider;
 pub use self::reranker::Reranker;
 use self::source::Values;
@@ -141,6 +142,12 @@ impl Config {
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
+    }
+
+    /// Every setting with where it is from; secrets are hidden.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        print::settings(&self.values)
     }
 
     /// The configuration as TOML that could be read again, with where each value is from; secrets are hidden.

@@ -37,6 +37,35 @@ pub(super) fn toml(values: &Values, providers: &[Provider]) -> String {
     out
 }
 
+/// A setting as the owner may see it.
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct Setting {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value; none when it is not set. A secret is hidden, and so is a password in an address.
+    pub value: Option<String>,
+    /// Where it is from: the defaults, the file or the environment; none when it is not set.
+    pub source: Option<&'static str>,
+    /// What it is, in one line.
+    pub about: &'static str,
+}
+
+/// Every setting, in the order in which they are explained.
+pub(super) fn settings(values: &Values) -> Vec<Setting> {
+    let setting = |key: &super::keys::Key| {
+        let value = values.value(key.name);
+        let text = value.map(|value| match key.kind {
+            Kind::Number | Kind::Text => value.text.clone(),
+            Kind::Url => without_password(&value.text),
+            Kind::Secret => HIDDEN.to_owned(),
+        });
+        let source = value.map(|value| origin(value.origin));
+        Setting { name: key.name, value: text, source, about: key.help }
+    };
+    SETTINGS.iter().map(setting).collect()
+}
+
 fn origin(origin: Origin) -> &'static str {
     origin.as_str()
 }

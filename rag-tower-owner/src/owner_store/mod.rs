@@ -5,6 +5,7 @@
 //! [`Cursor`], or for a page in the middle with an offset. Telephone numbers and e-mail addresses are masked on their way
 //! out: what a method here returns may be shown.
 
+mod alerts;
 mod audit;
 mod change;
 mod charts;
@@ -12,16 +13,22 @@ mod feedback;
 mod figures;
 mod file;
 mod handoffs;
+mod isolation;
 mod logs;
 mod masked;
 mod page;
 mod sessions;
 mod steps;
+mod system;
 mod tenants;
 mod views;
 
 use rag_tower::postgres::Database;
 
+pub use self::alerts::{
+    AlertEvent, AlertLine, AlertRule, Comparison, KeptAlert, MAX_ALERTS, Metric, WebhookChange,
+};
+pub(crate) use self::alerts::{Delivery, Notice};
 pub use self::audit::{AuditFilter, AuditLine};
 pub(crate) use self::change::Entry;
 pub use self::charts::{Breakdown, Bucket, Column, Heatmap, Part, Share, Timeseries};
@@ -32,6 +39,7 @@ pub use self::handoffs::{
     HandoffCounts, HandoffDetail, HandoffEvent, HandoffFilter, HandoffLine, HandoffPage, HandoffStatus,
     Moved, Revealed,
 };
+pub use self::isolation::{ClosedGroup, FailedClosed, Violation};
 pub use self::logs::{
     Cache, FacetCount, Fine, LogFacets, LogFilter, LogLine, LogPage, Related, Spans, Tail, Thumbs,
     TraceDetail,
@@ -39,7 +47,8 @@ pub use self::logs::{
 pub(crate) use self::logs::{LOG_COLUMNS, USUAL_LOG_COLUMNS};
 pub use self::page::{Cursor, List, Page};
 pub use self::sessions::PgOwnerSessions;
-pub use self::tenants::TenantLine;
+pub use self::system::MigrationState;
+pub use self::tenants::{Standing, Stood, TenantBranch, TenantDetail, TenantKey, TenantLine};
 pub use self::views::{KeptView, MAX_VIEWS, SavedView};
 
 /// Reads and changes as the owner.

@@ -15,7 +15,9 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
+pub(crate) mod alerts;
 mod changes;
+mod state;
 
 use super::*;
 use crate::auth::{OwnerScope, OwnerSessions};
@@ -184,7 +186,13 @@ async fn the_owner_reads_asks_figures_tickets_and_tenants() {
     );
     let closed = HandoffFilter { status: Some(HandoffStatus::Closed), ..HandoffFilter::default() };
     assert!(store.handoffs(&owner, &closed, &Page::first(10)).await.unwrap().list.items.is_empty());
-    let slugs: Vec<_> = store.tenants(&owner).await.unwrap().into_iter().map(|tenant| tenant.slug).collect();
+    let slugs: Vec<_> = store
+        .tenants(&owner, OffsetDateTime::now_utc())
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|tenant| tenant.slug)
+        .collect();
     assert_eq!(slugs, ["a", "b"]);
     fixture.stop().await;
 }

@@ -142,8 +142,11 @@ impl fmt::Display for Finding {
 
 /// Audits the catalog and probes the policies.
 pub(super) async fn check(database: &Database) -> Result<(), DatabaseError> {
-    let findings = catalog(database).await?;
-    if findings.is_empty() { probe(database).await } else { Err(DatabaseError::Refused(findings)) }
+    let mut findings = catalog(database).await?;
+    if findings.is_empty() {
+        findings = probe(database).await?;
+    }
+    if findings.is_empty() { Ok(()) } else { Err(DatabaseError::Refused(findings)) }
 }
 
 /// The finding for a login that policies do not bind.
@@ -155,7 +158,7 @@ pub(super) fn bypassing_login() -> Finding {
     }
 }
 
-async fn catalog(database: &Database) -> Result<Vec<Finding>, DatabaseError> {
+pub(super) async fn catalog(database: &Database) -> Result<Vec<Finding>, DatabaseError> {
     let mut tx = database.begin_plain().await?;
     let exists: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -182,7 +185,7 @@ async fn catalog(database: &Database) -> Result<Vec<Finding>, DatabaseError> {
 }
 
 /// Writes as X, reads as Y and as nobody; then as X, to know that there was something to see.
-async fn probe(database: &Database) -> Result<(), DatabaseError> {
+pub(super) async fn probe(database: &Database) -> Result<Vec<Finding>, DatabaseError> {
     let (x, y) = (Uuid::now_v7(), Uuid::now_v7());
     let mut tx = database.begin(Role::Tenant, Some(x)).await?;
     let mut findings = Vec::new();
@@ -205,7 +208,7 @@ async fn probe(database: &Database) -> Result<(), DatabaseError> {
         }
     }
     tx.rollback().await?;
-    if findings.is_empty() { Ok(()) } else { Err(DatabaseError::Refused(findings)) }
+    Ok(findings)
 }
 
 async fn become_tenant(connection: &mut PgConnection, tenant: String) -> Result<(), DatabaseError> {

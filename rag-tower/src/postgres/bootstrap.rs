@@ -57,8 +57,17 @@ const SERVER: &[(i64, &str, &str)] = &[
     migration!("server", 20261122000101, "figures"),
     migration!("server", 20261122000102, "logs"),
     migration!("server", 20261122000201, "owner"),
+    migration!("server", 20261122000202, "owner_state"),
+    migration!("server", 20261122000203, "alerts"),
     migration!("server", 20261122000301, "demo"),
 ];
+
+/// The sets of migrations by name, and the versions of each in their order.
+#[must_use]
+pub fn migrations() -> [(&'static str, Vec<i64>); 2] {
+    let versions = |set: &[(i64, &str, &str)]| set.iter().map(|(version, ..)| *version).collect();
+    [("trace", versions(TRACE)), ("server", versions(SERVER))]
+}
 
 /// Makes the roles, the login and the whole schema; what is there already stays. Any number of processes may call it
 /// at once.

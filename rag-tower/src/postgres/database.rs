@@ -8,6 +8,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Postgres, Transaction};
 
+use super::audit::Finding;
 use super::error::DatabaseError;
 use super::{audit, sql};
 
@@ -178,6 +179,23 @@ impl Database {
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.pool.num_idle() > 0 || self.pool.size() < self.pool.options().get_max_connections()
+    }
+
+    /// Reads the catalog again for what would let tenants see each other, as [`connect`](Self::connect) does.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when it cannot be read.
+    pub async fn audit(&self) -> Result<Vec<Finding>, DatabaseError> {
+        audit::catalog(self).await
+    }
+
+    /// Writes rows as one tenant and looks for them as another and as nobody, as [`connect`](Self::connect) does. All of it is
+    /// rolled back.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when rows cannot be written or looked for.
+    pub async fn probe(&self) -> Result<Vec<Finding>, DatabaseError> {
+        audit::probe(self).await
     }
 
     /// True when the database answers.

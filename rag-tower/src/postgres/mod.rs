@@ -56,7 +56,7 @@ mod text;
 mod trace_store;
 
 pub use self::audit::Finding;
-pub use self::bootstrap::{APP_LOGIN, bootstrap, migrate_traces};
+pub use self::bootstrap::{APP_LOGIN, bootstrap, migrate_traces, migrations};
 pub use self::database::{Database, DatabaseOptions};
 pub use self::documents::{Behind, PgDocuments};
 pub use self::error::{Cause, DatabaseError};

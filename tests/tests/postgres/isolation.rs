@@ -72,6 +72,8 @@ const CLOSED: &[&str] = &[
     "feedback_reviews",
     "saved_views",
     "demo_data",
+    "alerts",
+    "alert_events",
 ];
 
 async fn filled() -> TestDatabase {

@@ -1,5 +1,6 @@
 //! `/owner/api/*`: what happened, for the owner of the platform. Personal data is masked where it is read.
 
+mod alerts;
 mod asked;
 mod audit;
 mod demo_data;
@@ -7,8 +8,10 @@ mod feedback;
 mod figures;
 mod file;
 mod handoffs;
+mod isolation;
 mod logs;
 mod moment;
+mod system;
 pub(crate) mod tail;
 mod tenants;
 mod views;
@@ -47,11 +50,23 @@ pub(crate) fn endpoint(method: MethodFilter, endpoint: OwnerEndpoint) -> MethodR
         OwnerEndpoint::Views => on(method, views::list),
         OwnerEndpoint::NewView => on(method, views::create),
         OwnerEndpoint::DeleteView => on(method, views::delete),
+        OwnerEndpoint::Alerts => on(method, alerts::list),
+        OwnerEndpoint::NewAlert => on(method, alerts::create),
+        OwnerEndpoint::ReplaceAlert => on(method, alerts::replace),
+        OwnerEndpoint::DeleteAlert => on(method, alerts::delete),
+        OwnerEndpoint::TestAlert => on(method, alerts::test),
+        OwnerEndpoint::AlertEvents => on(method, alerts::events),
         OwnerEndpoint::Audit => on(method, audit::list),
         OwnerEndpoint::Tenants => on(method, tenants::list),
         OwnerEndpoint::DemoData => on(method, demo_data::read),
         OwnerEndpoint::FillDemoData => on(method, demo_data::fill),
         OwnerEndpoint::RemoveDemoData => on(method, demo_data::remove),
+        OwnerEndpoint::Tenant => on(method, tenants::one),
+        OwnerEndpoint::SuspendTenant => on(method, tenants::suspend),
+        OwnerEndpoint::ResumeTenant => on(method, tenants::resume),
+        OwnerEndpoint::System => on(method, system::state),
+        OwnerEndpoint::Isolation => on(method, isolation::state),
+        OwnerEndpoint::IsolationCheck => on(method, isolation::check),
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::app::tests::{PASSWORD, Running};
+use crate::owner_store::tests::alerts::Ear;
 
 /// Sends a request, with a session when there is one.
 async fn send(
@@ -213,5 +214,132 @@ async fn figures_files_and_live_views_are_strict_about_what_is_asked() {
     };
     tokio::time::timeout(std::time::Duration::from_secs(20), ended).await.expect("it ends with the session");
     drop(views);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_owner_sees_the_platform_and_stops_a_tenant_at_once() {
+    let running = Running::start().await;
+    let session = log_in(&running).await;
+    let get = async |path: &str| send(&running, &session, "GET", path, None).await;
+    let post = async |path: &str, body: Value| send(&running, &session, "POST", path, Some(body)).await;
+    let key = running.secrets.demo_key.expose().to_owned();
+    let ask =
+        async || send(&running, &key, "POST", "/query", Some(json!({ "question": "Học phí?" }))).await.0;
+
+    // a tenant
+    let tenants = get("/owner/api/tenants").await.1;
+    assert_eq!(tenants["total"], 2, "{tenants}");
+    let demo = tenants["items"].as_array().unwrap().iter().find(|tenant| tenant["keys"] == 1).unwrap();
+    assert!(demo["documents"].as_i64() > Some(0) && demo["chunks"].as_i64() > Some(0), "{demo}");
+    let path = format!("/owner/api/tenants/{}", demo["id"].as_str().unwrap());
+    assert_eq!(ask().await, 200);
+    assert_eq!(post(&format!("{path}/suspend"), json!({})).await.0, 400);
+    assert_eq!(post(&format!("{path}/suspend"), json!({ "reason": "x" })).await.0, 400);
+    let (status, tenant, _) = post(&format!("{path}/suspend"), json!({ "reason": "a test" })).await;
+    assert_eq!((status.as_u16(), &tenant["status"]), (200, &json!("suspended")));
+    assert_eq!(ask().await, 401, "at once");
+    assert_eq!(post(&format!("{path}/suspend"), json!({ "reason": "a test" })).await.0, 409);
+    assert_eq!(post(&format!("{path}/resume"), json!({})).await.0, 200);
+    assert_eq!(ask().await, 200);
+    assert_eq!(get(&path).await.1["api_keys"].as_array().unwrap().len(), 1);
+    assert!(!get(&path).await.1.to_string().contains("hash"));
+    assert_eq!(get("/owner/api/tenants/x").await.0, 404);
+
+    // the platform
+    let (status, system, _) = get("/owner/api/system").await;
+    assert_eq!((status.as_u16(), &system["version"]), (200, &json!(env!("CARGO_PKG_VERSION"))));
+    assert!(system["partitions"]["count"].as_i64() > Some(0) && system["trace"]["lag_s"].is_number());
+    let up: Vec<_> =
+        system["dependencies"].as_array().unwrap().iter().map(|one| (&one["name"], &one["ok"])).collect();
+    assert_eq!(up[..2], [(&json!("postgres"), &json!(true)), (&json!("vectors"), &json!(true))], "{system}");
+    let text = system["settings"].to_string();
+    assert!(text.contains("RAG_TOWER_ZONE") && !text.contains(PASSWORD), "{text}");
+
+    // whether tenants are kept apart
+    let (status, isolation, _) = get("/owner/api/isolation?since=2026-01-01").await;
+    assert_eq!(status, 200);
+    assert_eq!((&isolation["audit"]["ok"], &isolation["probe"]["ok"]), (&json!(true), &json!(true)));
+    assert_eq!(isolation["fail_closed"], json!([]));
+    assert_eq!(get("/owner/api/isolation?since=soon").await.0, 400);
+    let (status, found, _) = send(&running, &session, "POST", "/owner/api/isolation/check", None).await;
+    assert_eq!((status.as_u16(), &found["audit"]["findings"]), (200, &json!([])), "{found}");
+    assert!(found["probe"]["at"].as_str() > isolation["probe"]["at"].as_str());
+    let log = get("/owner/api/audit?action=isolation.check").await.1;
+    assert_eq!(log["items"][0]["detail"], json!({ "audit_ok": true, "probe_ok": true }));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_owner_says_what_to_be_told_of_and_tries_it() {
+    let running = Running::start().await;
+    let session = log_in(&running).await;
+    let get = async |path: &str| send(&running, &session, "GET", path, None).await;
+    let change = async |method: &str, path: &str, body: Value| {
+        send(&running, &session, method, path, Some(body)).await
+    };
+    let ear = Ear::open().await;
+    let rule = json!({
+        "name": "errors", "metric": "error_rate", "window_min": 15, "comparison": "above", "threshold": 0.05,
+        "min_requests": 20, "webhook": ear.address
+    });
+    let with = |name: &str, value: Value| {
+        let mut rule = rule.clone();
+        rule[name] = value;
+        rule
+    };
+    for (name, value) in [
+        ("name", json!(" ")),
+        ("metric", json!("weather")),
+        ("window_min", json!(0)),
+        ("comparison", json!("near")),
+        ("min_requests", json!(-1)),
+        ("tenant_id", json!("acme")),
+        ("tenant_id", json!(uuid::Uuid::nil())),
+        ("webhook", json!("file:///etc/passwd")),
+        ("webhook", json!("s3cret")),
+        ("more", json!(1)),
+    ] {
+        let (status, problem, _) = change("POST", "/owner/api/alerts", with(name, value)).await;
+        assert_eq!(status, 400, "{name}: {problem}");
+        assert!(!problem.to_string().contains("s3cret"), "{problem}");
+    }
+    let (status, alert, _) = change("POST", "/owner/api/alerts", rule.clone()).await;
+    assert_eq!((status.as_u16(), &alert["state"], &alert["enabled"]), (201, &json!("no_data"), &json!(true)));
+    assert!(!alert.to_string().contains("s3cret"), "{alert}");
+    let path = format!("/owner/api/alerts/{}", alert["id"].as_str().unwrap());
+
+    let (status, done, _) = change("POST", &format!("{path}/test"), json!({})).await;
+    assert_eq!((status.as_u16(), done), (200, json!({ "ok": true, "status": 200, "error": null })));
+    ear.answers(404);
+    let done = change("POST", &format!("{path}/test"), json!({})).await.1;
+    assert_eq!(done, json!({ "ok": false, "status": 404, "error": "it answered with 404" }));
+    let heard = ear.heard();
+    assert_eq!(
+        (heard.len(), &heard[0]["test"], &heard[0]["alert"]["name"]),
+        (2, &json!(true), &json!("errors"))
+    );
+    let events = get(&format!("{path}/events?limit=1")).await.1;
+    assert_eq!((&events["items"][0]["kind"], &events["total"]), (&json!("test"), &json!(2)));
+    let listed = get("/owner/api/alerts").await.1;
+    assert_eq!(listed["items"][0]["last_delivery"]["status"], 404);
+
+    // left out it stays, null takes it away
+    let mut changed = with("threshold", json!(0.5));
+    changed.as_object_mut().unwrap().remove("webhook");
+    let (status, alert, _) = change("PUT", &path, changed).await;
+    assert_eq!((status.as_u16(), &alert["threshold"]), (200, &json!(0.5)));
+    assert!(alert["webhook"].is_string());
+    assert_eq!(change("PUT", &path, with("webhook", Value::Null)).await.1["webhook"], Value::Null);
+    assert_eq!(change("POST", &format!("{path}/test"), json!({})).await.0, 409);
+    assert_eq!(send(&running, &session, "DELETE", &path, None).await.0, 204);
+    for (method, path) in [("DELETE", path.clone()), ("PUT", path.clone()), ("POST", format!("{path}/test"))]
+    {
+        assert_eq!(change(method, &path, rule.clone()).await.0, 404, "{method}");
+    }
+    assert_eq!(get(&format!("{path}/events")).await.0, 404);
+    let log = get("/owner/api/audit?action=alert.test").await.1;
+    assert_eq!(log["total"], 2, "what could not be tried is no entry");
+    drop(ear);
     running.stop().await;
 }
