@@ -69,7 +69,7 @@ export function tell({ title, content }) {
 function control({ name, label, kind = "text", value = "", options = [], help, ...rest }) {
   const id = `ask-${(made += 1)}`;
   const about = help && h("p", { id: `${id}-help`, class: "help", i18n: help });
-  const props = { id, class: "input", "aria-describedby": help ? `${id}-help` : null, ...rest };
+  const props = { id, name, class: "input", "aria-describedby": help ? `${id}-help` : null, ...rest };
   const input = element(kind, props, options);
   if (kind === "switch") input.checked = Boolean(value);
   else input.value = value ?? "";

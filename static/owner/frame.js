@@ -5,6 +5,7 @@
 //   load(state, signal, tools) → a node or a list of nodes (or a promise of it), which then is the screen
 //   fields (optional)          → names of the shared filter's fields that the screen knows besides tenant and time
 //   dated = false (optional)   → the screen has no use for tenant and time, which then are not shown
+//   tenanted = false (optional) → it has no use for the tenant alone
 //
 // It is called again whenever the address changes (but for the drawer's part of it), and on refresh. `signal` is aborted when
 // the screen is left or loaded anew. A screen keeps no state of its own: what it shows follows from `state`, and it changes
@@ -149,7 +150,7 @@ export class Frame {
       input.value = state[field] ?? "";
       return input;
     };
-    fill(this.filters, tenant, range, state.range === "custom" && !moments ? [date("since"), date("until")] : null);
+    fill(this.filters, module.tenanted === false ? null : tenant, range, state.range === "custom" && !moments ? [date("since"), date("until")] : null);
     if (focused) document.getElementById(focused)?.focus();
   }
 

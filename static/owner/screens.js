@@ -7,8 +7,12 @@ export const SCREENS = [
   { name: "handoffs", group: 2, letter: "h", load: () => import("./screens/handoffs.js") },
   { name: "trace", load: () => import("./screens/trace.js") },
   { name: "feedback", group: 2, letter: "f", load: () => import("./screens/feedback.js") },
+  { name: "alerts", group: 2, letter: "a", load: () => import("./screens/alerts.js") },
+  { name: "tenants", group: 3, letter: "t", load: () => import("./screens/tenants.js") },
+  { name: "isolation", group: 4, letter: "i", load: () => import("./screens/isolation.js") },
+  { name: "system", group: 4, letter: "s", load: () => import("./screens/system.js") },
   { name: "audit", group: 4, letter: "d", load: () => import("./screens/audit.js") },
-  // alerts a | tenants t, usage u | isolation i, system s | settings e
+  { name: "settings", group: 4, letter: "e", load: () => import("./screens/settings.js") },
 ];
 
 export const screenNamed = (name) => SCREENS.find((one) => one.name === name);

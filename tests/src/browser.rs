@@ -69,7 +69,12 @@ impl Page {
 
     /// Waits until an expression is true in the page, and returns what it is.
     pub async fn until(&mut self, expression: &str) -> Value {
-        let end = Instant::now() + DEADLINE;
+        self.until_within(expression, DEADLINE).await
+    }
+
+    /// The same for what takes longer than other things.
+    pub async fn until_within(&mut self, expression: &str, patience: Duration) -> Value {
+        let end = Instant::now() + patience;
         loop {
             // A page that is being left has no value yet.
             let guarded = format!("(() => {{ try {{ return {expression} }} catch {{ return null }} }})()");

@@ -9,12 +9,11 @@ import { failure } from "../failure.js";
 import { panel } from "../panel.js";
 import { button, moment, routeName } from "../parts.js";
 import { facts, part, tenantText, verdict } from "../pieces.js";
-import { opener, pager, table } from "../table.js";
+import { opener, table } from "../table.js";
 import { usd } from "../units.js";
 
-const PAGE = 100;
 const EVENTS = 20;
-const TONES = { ok: "good", firing: "bad", no_data: "" };
+const TONES = { ok: "good", firing: "bad", resolved: "good", tested: "accent" };
 // What each metric is counted in. Rates are written and typed in per cent, and travel as fractions.
 const RATES = ["error_rate", "abstain_rate", "satisfaction"];
 const METRICS = ["error_rate", "fail_closed", "p95_ms", "ttft_p95_ms", "abstain_rate", "satisfaction", "cost_usd", "requests", "handoffs_open"];
@@ -22,7 +21,7 @@ const METRICS = ["error_rate", "fail_closed", "p95_ms", "ttft_p95_ms", "abstain_
 export const dated = false;
 
 export async function load(state, signal, tools) {
-  const list = await tools.get("/alerts", { limit: PAGE, offset: state.offset });
+  const list = await tools.get("/alerts");
   const one = panel({ title: "alert", load: (id, signal, reload) => detail(id, signal, reload, tools) }, tools);
   one.sync();
   const bar = h("div", { class: "toolbar" }, h("p", { class: "small", i18n: "alerts_about" }), h("span", { class: "spring" }), button("alert_add", () => edit(null, tools, tools.reload), { kind: "button primary", id: "alert-add" }));
@@ -36,18 +35,13 @@ export async function load(state, signal, tools) {
     { key: "alert_value", kind: "figure", cell: (item) => amount(item.metric, item.last_value) },
     { key: "delivery", cell: (item) => delivery(item.last_delivery) },
   ];
-  return [
-    bar,
-    h("section", { class: "list" }, table(columns, list.items, { label: "screen_alerts", open: (item) => one.open(item.id), id: (item) => item.id, failed: (item) => item.enabled && item.state === "firing" })),
-    pager({ next: list.next && { offset: list.next }, at: state.offset }, tools),
-  ];
+  const rows = table(columns, list.items, { label: "screen_alerts", open: (item) => one.open(item.id), id: (item) => item.id, failed: (item) => item.enabled && item.state === "firing" });
+  return [bar, h("section", { class: "list" }, rows)];
 }
 
-function badge(item) {
-  if (!item.enabled) return h("span", { class: "badge", i18n: "alert_off" });
-  const tone = Object.hasOwn(TONES, item.state) ? TONES[item.state] : "";
-  return h("span", { class: `badge ${tone}`, i18n: `alert_${item.state}` });
-}
+const toned = (state) => h("span", { class: `badge ${TONES[state] ?? ""}`, i18n: `alert_${state}` });
+
+const badge = (item) => toned(item.enabled ? item.state : "off");
 
 /** A value of a metric as people write it. */
 function amount(metric, value) {
@@ -76,7 +70,7 @@ function delivery(last) {
 
 async function detail(id, signal, reload, tools) {
   const path = `/alerts/${encodeURIComponent(id)}`;
-  const [list, events] = await Promise.all([tools.get("/alerts", { limit: 200 }, signal), tools.get(`${path}/events`, { limit: EVENTS }, signal)]);
+  const [list, events] = await Promise.all([tools.get("/alerts", {}, signal), tools.get(`${path}/events`, { limit: EVENTS }, signal)]);
   const item = list.items.find((one) => String(one.id) === id);
   if (!item) return empty("alert_gone", "alert_gone_hint");
   const again = () => {
@@ -127,10 +121,14 @@ function eventList(item, events) {
   return h(
     "ol",
     { class: "timeline" },
-    events.items.map((event) => {
-      const state = event.state ?? event.kind ?? event.to;
-      return h("li", {}, h("p", { class: "line" }, badge({ enabled: true, state: TONES[state] === undefined ? "no_data" : state }), h("span", { class: "figure" }, amount(item.metric, event.value)), h("span", { class: "spring" }), event.delivery && verdict(event.delivery.ok, "delivered", "not_delivered"), moment(event.ts)));
-    }),
+    events.items.map((event) =>
+      h(
+        "li",
+        {},
+        h("p", { class: "line" }, toned(event.kind === "test" ? "tested" : event.kind), h("span", { class: "figure" }, amount(item.metric, event.value)), h("span", { class: "spring" }), event.ok !== null && verdict(event.ok, "delivered", "not_delivered"), moment(event.ts)),
+        event.error && h("p", { class: "small" }, visible(event.error)),
+      ),
+    ),
   );
 }
 
@@ -140,19 +138,22 @@ async function edit(item, tools, done) {
     title: item ? "alert_edit" : "alert_add",
     go: "alert_save",
     fields: [
-      { name: "name", label: "name", value: item?.name, required: true, maxlength: "100" },
+      { name: "name", label: "name", value: item?.name, required: true, maxlength: "80" },
       { name: "metric", label: "metric", kind: "choice", value: item?.metric ?? METRICS[0], options: METRICS.map((name) => [name, `metric_${name}`]) },
       { name: "comparison", label: "comparison", kind: "choice", value: item?.comparison ?? "above", options: [["above", "comparison_above"], ["below", "comparison_below"]] },
       { name: "threshold", label: "threshold", kind: "number", required: true, min: "0", value: item ? (rate ? item.threshold * 100 : item.threshold) : "", help: "threshold_help" },
-      { name: "window_min", label: "window_min", kind: "number", required: true, min: "1", step: "1", value: item?.window_min ?? 15 },
+      { name: "window_min", label: "window_min", kind: "number", required: true, min: "1", max: "10080", step: "1", value: item?.window_min ?? 15 },
       { name: "min_requests", label: "min_requests", kind: "number", required: true, min: "0", step: "1", value: item?.min_requests ?? 20, help: "min_requests_help" },
       { name: "tenant_id", label: "tenant", kind: "choice", value: item?.tenant_id ?? "", options: [["", "all_tenants"], ...tools.tenants().map((one) => [one.id, visible(one.name), true])] },
       { name: "route", label: "route_optional", value: item?.route, maxlength: "100", spellcheck: "false" },
       { name: "webhook", label: "webhook", kind: "url", maxlength: "2000", hint: "webhook_hint", help: item?.webhook ? "webhook_keep" : "webhook_help" },
+      ...(item?.webhook ? [{ name: "mute", label: "webhook_remove", kind: "switch" }] : []),
       { name: "enabled", label: "enabled", kind: "switch", value: item?.enabled ?? true },
     ],
-    send: ({ webhook, threshold, ...rest }) => {
-      const body = { ...rest, threshold: RATES.includes(rest.metric) ? threshold / 100 : threshold, ...(webhook ? { webhook } : {}) };
+    send: ({ webhook, mute, threshold, ...rest }) => {
+      // Left out, the present webhook stays.
+      const told = mute ? { webhook: null } : webhook ? { webhook } : {};
+      const body = { ...rest, threshold: RATES.includes(rest.metric) ? threshold / 100 : threshold, ...told };
       return item ? tools.put(`/alerts/${encodeURIComponent(item.id)}`, body) : tools.post("/alerts", body);
     },
   });
@@ -167,5 +168,7 @@ async function removeAlert(item, tools) {
     about: [h("p", {}, h("bdi", {}, visible(item.name)))],
     send: () => tools.remove(`/alerts/${encodeURIComponent(item.id)}`),
   });
-  if (sent) tools.go({ item: "" });
+  if (!sent) return;
+  tools.above({ item: "" });
+  tools.reload();
 }

@@ -46,9 +46,8 @@ export async function load(state, signal, tools) {
 
 const liked = (item) => item.rating === "up";
 
-function thumb(item) {
-  const up = liked(item);
-  return h("span", { class: `thumb ${up ? "good" : "bad"}` }, icon(up ? "up" : "down"), h("span", { class: "sr-only", i18n: up ? "helpful" : "not_helpful" }));
+function thumb({ rating }) {
+  return h("span", { class: `thumb ${rating}` }, icon(rating), h("span", { class: "sr-only", i18n: rating === "up" ? "helpful" : "not_helpful" }));
 }
 
 /** What was said about it, above what it was said about. */
@@ -56,7 +55,7 @@ function words(item, tools) {
   return [
     item.comment && said(item.comment, "comment"),
     opener(visible(item.question_preview) || DASH, item.trace_id, () => tools.openTrace(item.trace_id)),
-    item.answer_preview && said(item.answer_preview, "small clip"),
+    item.answer_preview && said(item.answer_preview, "small clamp"),
   ];
 }
 
@@ -69,7 +68,7 @@ async function review(item, to, tools) {
   const sent = await ask({
     title: to === "done" ? "review_title" : "review_reopen",
     go: to === "done" ? "review_go" : "review_reopen",
-    about: [item.comment && said(item.comment, "text"), said(item.question_preview, "small clip")].filter(Boolean),
+    about: [item.comment && said(item.comment, "text"), said(item.question_preview, "small clamp")].filter(Boolean),
     fields: [{ name: "note", label: "note_optional", kind: "long", value: item.note, maxlength: "2000", help: to === "done" ? "review_help" : null }],
     send: ({ note }) => tools.post(`/feedback/${encodeURIComponent(item.id)}/review`, { state: to, ...(note ? { note } : {}) }),
   });

@@ -150,7 +150,7 @@ async function move(item, to, tools, done) {
   const moved = await ask({
     title: `move_${to}`,
     go: `move_${to}`,
-    about: [said(item.message, "text clip")],
+    about: [said(item.message, "text clamp")],
     fields: [{ name: "note", label: "note_optional", kind: "long", maxlength: "2000" }],
     send: async ({ note }) => {
       try {

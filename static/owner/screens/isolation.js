@@ -8,9 +8,12 @@ import { meter, part, tenantText, verdict } from "../pieces.js";
 import { scope } from "../router.js";
 import { table } from "../table.js";
 
+// What keeps tenants apart is looked at as a whole.
+export const tenanted = false;
+
 export async function load(state, signal, tools) {
-  const found = await tools.get("/isolation", scope(state));
-  const violations = found.violations ?? [];
+  const found = await tools.get("/isolation", { ...scope(state), tenant_id: "" });
+  const { violations } = found;
   const said = h("div");
   const check = button(
     "check_now",
@@ -38,20 +41,18 @@ export async function load(state, signal, tools) {
       card("canary_probe", found.probe, "canary_probe_about"),
       card("violations", { ok: violations.length === 0 }, "violations_about", number(violations.length)),
     ),
-    findings(found.audit?.findings ?? []),
-    funnel(found.fail_closed ?? [], state, tools),
+    findings([...found.audit.findings, ...found.probe.findings]),
+    funnel(found, tools),
     violations.length > 0 && part("violations", [], foreign(violations, tools)),
   ];
 }
 
-function card(title, result, about, value) {
-  const ok = result?.ok;
-  const known = typeof ok === "boolean";
+function card(title, { ok, at }, about, value) {
   return h(
     "section",
-    { class: `card-small ${known ? (ok ? "good" : "bad") : ""}` },
+    { class: `card-small ${ok ? "good" : "bad"}` },
     h("h2", { i18n: title }),
-    h("p", { class: "line" }, known ? verdict(ok) : h("span", { class: "badge", i18n: "not_checked" }), value && h("strong", {}, value), result?.at && [h("span", { class: "spring" }), moment(result.at)]),
+    h("p", { class: "line" }, verdict(ok), value && h("strong", {}, value), at && [h("span", { class: "spring" }), moment(at)]),
     h("p", { class: "small", i18n: about }),
   );
 }
@@ -66,7 +67,7 @@ function findings(list) {
 }
 
 /** Requests that were refused rather than answered unsafely: by reason, and whose they were. */
-function funnel(rows, state, tools) {
+function funnel({ fail_closed: rows, total, counted }, tools) {
   const reasons = new Map();
   for (const row of rows) reasons.set(row.reason, (reasons.get(row.reason) ?? 0) + row.count);
   const most = Math.max(...reasons.values(), 1);
@@ -77,12 +78,13 @@ function funnel(rows, state, tools) {
     { key: "tenant", cell: (row) => tenantText(row, tools) },
     { key: "count", kind: "figure", cell: (row) => number(row.count) },
     { key: "last", kind: "nowrap", cell: (row) => moment(row.last_at) },
-    { key: "sample", cell: (row) => (row.sample_trace_id ? button("open", () => tools.openTrace(row.sample_trace_id), { kind: "link" }) : "–") },
+    { key: "sample", cell: (row) => button("open", () => tools.openTrace(row.sample_trace_id), { kind: "link" }) },
   ];
   return part(
     "fail_closed_title",
     [h("a", { class: "button", href: logs({}), i18n: "open_logs" })],
     h("p", { class: "small", i18n: "fail_closed_about" }),
+    counted < total && h("p", { class: "small", i18n: ["fail_closed_newest", { counted: number(counted), total: number(total) }] }),
     h(
       "ul",
       { class: "funnel" },
@@ -94,10 +96,9 @@ function funnel(rows, state, tools) {
 
 function foreign(list, tools) {
   const columns = [
-    { key: "time", kind: "nowrap", cell: (row) => moment(row.ts ?? row.last_at) },
-    { key: "reason", kind: "title", cell: (row) => h("code", {}, visible(row.reason)) },
-    { key: "tenant", cell: (row) => tenantText(row, tools) },
-    { key: "trace", cell: (row) => (row.trace_id ? button("open", () => tools.openTrace(row.trace_id), { kind: "link" }) : "–") },
+    { key: "time", kind: "nowrap", cell: (row) => moment(row.ts) },
+    { key: "tenant", kind: "title", cell: (row) => tenantText(row, tools) },
+    { key: "trace", cell: (row) => button("open", () => tools.openTrace(row.trace_id), { kind: "link" }) },
   ];
   return h("section", { class: "list" }, table(columns, list, { label: "violations" }));
 }

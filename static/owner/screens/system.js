@@ -16,12 +16,12 @@ const LATE_S = 60;
 export async function load(state, signal, tools) {
   const now = await tools.get("/system");
   tools.zone(now.zone);
-  const trace = now.trace ?? {};
+  const { trace } = now;
   const used = trace.journal_limit ? trace.journal_bytes / trace.journal_limit : 0;
   return [
     tiles(
       tile("trace_queued", number(trace.queued)),
-      tile("trace_lag", trace.lag_s === null || trace.lag_s === undefined ? DASH : late(trace.lag_s), "trace_lag_about", trace.lag_s > LATE_S ? "warn" : ""),
+      tile("trace_lag", trace.lag_s === null ? DASH : late(trace.lag_s), "trace_lag_about", trace.lag_s > LATE_S ? "warn" : ""),
       tile("trace_written", number(trace.written)),
       tile("trace_refused", number(trace.refused), null, trace.refused > 0 ? "bad" : ""),
       tile("trace_dropped", number(trace.dropped), null, trace.dropped > 0 ? "bad" : ""),
@@ -29,15 +29,15 @@ export async function load(state, signal, tools) {
     h(
       "div",
       { class: "columns" },
-      part("dependencies", [], dependencies(now.dependencies ?? [])),
+      part("dependencies", [], dependencies(now.dependencies)),
       part(
         "journal",
         [],
         meter(used, ["journal_used", { used: bytes(trace.journal_bytes), limit: bytes(trace.journal_limit) }], used > NEARLY_FULL ? "bad" : ""),
         h("p", { class: "small", i18n: ["journal_used", { used: bytes(trace.journal_bytes), limit: bytes(trace.journal_limit) }] }),
-        partitions(now.partitions ?? {}),
+        partitions(now.partitions),
       ),
-      part("migrations", [], migrations(now.migrations ?? [])),
+      part("migrations", [], migrations(now.migrations)),
       part(
         "build",
         [],
@@ -59,7 +59,7 @@ const late = (seconds) => (seconds < 1 ? millis(seconds * 1000) : span(seconds))
 function dependencies(list) {
   const columns = [
     { key: "name", kind: "title", cell: (row) => h("code", {}, visible(row.name)) },
-    { key: "status", cell: (row) => verdict(row.ok) },
+    { key: "status", cell: (row) => (row.ok === null ? h("span", { class: "badge", i18n: "not_checked" }) : verdict(row.ok)) },
     { key: "latency", kind: "figure", cell: (row) => millis(row.latency_ms) },
     { key: "detail", cell: (row) => visible(row.detail) || DASH },
   ];
@@ -79,8 +79,8 @@ function partitions(kept) {
 function migrations(list) {
   const columns = [
     { key: "name", kind: "title", cell: (row) => h("code", {}, visible(row.set)) },
-    { key: "version", kind: "nowrap", cell: (row) => h("code", {}, visible(row.version)) },
-    { key: "status", cell: (row) => verdict(String(row.version) === String(row.latest), "up_to_date", "behind") },
+    { key: "version", kind: "nowrap", cell: (row) => row.version === null ? DASH : h("code", {}, String(row.version)) },
+    { key: "status", cell: (row) => verdict(row.version === row.latest, "up_to_date", "behind") },
   ];
   return h("div", { class: "list" }, table(columns, list, { label: "migrations" }));
 }

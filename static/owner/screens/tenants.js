@@ -6,19 +6,18 @@ import { ask } from "../dialog.js";
 import { empty } from "../empty.js";
 import { panel } from "../panel.js";
 import { button, idCopy, moment } from "../parts.js";
-import { facts, part, said } from "../pieces.js";
+import { facts, part } from "../pieces.js";
 import { screenNamed } from "../screens.js";
-import { opener, pager, table } from "../table.js";
+import { opener, table } from "../table.js";
 import { usd } from "../units.js";
 
-const PAGE = 100;
 // Below this many requests a rate says little.
 const FEW = 20;
 
 export const dated = false;
 
 export async function load(state, signal, tools) {
-  const list = await tools.get("/tenants", { limit: PAGE, cursor: state.cursor });
+  const list = await tools.get("/tenants");
   const one = panel({ title: "tenant", load: (id, signal, reload) => detail(id, signal, reload, tools) }, tools);
   one.sync();
   if (list.items.length === 0) return empty("empty_tenants", "empty_tenants_hint");
@@ -33,15 +32,15 @@ export async function load(state, signal, tools) {
     { key: "keys", kind: "figure", cell: (item) => number(item.keys) },
     { key: "last_ask", kind: "nowrap", cell: (item) => moment(item.last_ask_at) },
   ];
-  return [
-    h("section", { class: "list" }, table(columns, list.items, { label: "screen_tenants", open: (item) => one.open(item.id), id: (item) => item.id, failed: (item) => item.status === "suspended" || item.errors_24h > 0 })),
-    pager({ next: list.next && { cursor: list.next }, at: state.cursor }, tools),
-  ];
+  const rows = table(columns, list.items, { label: "screen_tenants", open: (item) => one.open(item.id), id: (item) => item.id, failed: (item) => item.status === "suspended" || item.errors_24h > 0 });
+  return h("section", { class: "list" }, rows);
 }
 
 const suspended = (item) => item.status === "suspended";
 
-const badge = (item) => h("span", { class: `badge ${suspended(item) ? "bad" : "good"}`, i18n: suspended(item) ? "tenant_suspended" : "tenant_active" });
+const TONES = { active: "good", suspended: "bad" };
+
+const badge = (item) => h("span", { class: `badge ${TONES[item.status] ?? ""}`, i18n: `tenant_${item.status}` });
 
 // Never a rate without the number that it is of, and none that is of too few.
 function errors(item) {
@@ -59,7 +58,6 @@ async function detail(id, signal, reload, tools) {
   };
   return [
     h("div", { class: "summary" }, h("strong", {}, h("bdi", {}, visible(item.name))), badge(item)),
-    suspended(item) && item.suspended_reason && h("p", { class: "small" }, said(item.suspended_reason)),
     h("div", { class: "actions" }, link("logs", "tenant_logs", { range: "24h", since: "", until: "" }), link("logs", "tenant_errors", { range: "24h", since: "", until: "", status: "ERROR" }), screenNamed("usage") && link("usage", "tenant_usage", { range: "30d", since: "", until: "" })),
     part(
       "tenant_health",
@@ -75,11 +73,26 @@ async function detail(id, signal, reload, tools) {
         ["keys", number(item.keys)],
       ),
     ),
-    part("trace_ids", [], facts(["tenant_id", idCopy(item.id)], item.slug && ["tenant_slug", h("code", {}, visible(item.slug))], item.created_at && ["created", moment(item.created_at)])),
-    suspended(item)
+    part("keys", [], keys(item.api_keys)),
+    item.branches.length > 0 && part("branches", [], h("ul", { class: "lines" }, item.branches.map((branch) => h("li", {}, h("bdi", {}, visible(branch.name)), h("span", { class: "spring" }), idCopy(branch.id))))),
+    part("trace_ids", [], facts(["tenant_id", idCopy(item.id)], ["tenant_slug", h("code", {}, visible(item.slug))], ["created", moment(item.created_at)])),
+    item.status === "archived" ? null : suspended(item)
       ? part("tenant_resume", [], h("p", { class: "small", i18n: "tenant_resume_about" }), button("tenant_resume", () => resume(item, tools, again)))
       : part("tenant_suspend", [], h("p", { class: "small", i18n: "tenant_suspend_about" }), button("tenant_suspend", () => suspend(item, tools, again), { kind: "button danger" })),
   ];
+}
+
+function keys(list) {
+  if (list.length === 0) return h("p", { class: "nothing", i18n: "keys_none" });
+  const gone = (key) => key.revoked_at ?? (key.expires_at && new Date(key.expires_at) <= new Date() ? key.expires_at : null);
+  const state = (key) => (gone(key) ? [h("span", { class: "badge", i18n: "key_ended" }), " ", moment(gone(key))] : h("span", { class: "badge good", i18n: "key_works" }));
+  const columns = [
+    { key: "name", kind: "title", cell: (key) => h("bdi", {}, visible(key.name)) },
+    { key: "role", cell: (key) => h("code", {}, visible(key.role)) },
+    { key: "created", kind: "nowrap", cell: (key) => moment(key.created_at) },
+    { key: "status", cell: state },
+  ];
+  return h("div", { class: "list" }, table(columns, list, { label: "keys" }));
 }
 
 async function suspend(item, tools, done) {
@@ -99,7 +112,7 @@ async function resume(item, tools, done) {
     title: "tenant_resume",
     go: "tenant_resume",
     about: [h("p", {}, h("bdi", {}, visible(item.name))), h("p", { i18n: "tenant_resume_about" })],
-    send: () => tools.post(`/tenants/${encodeURIComponent(item.id)}/resume`),
+    send: () => tools.post(`/tenants/${encodeURIComponent(item.id)}/resume`, {}),
   });
   if (sent) await done();
 }

@@ -16,10 +16,10 @@ export async function load(state, signal, tools) {
   const asked = (from) => ({ ...scope(from), ...picked(from, ["model"]) });
   const fetch = (from, more) => tools.get("/usage", { ...asked(from), ...more });
   const prices = state.part === "prices";
-  const [usage, book] = await Promise.all([fetch(state, prices ? { limit: 1 } : { limit: PAGE, offset: state.offset }), prices ? tools.get("/prices", { limit: PAGE, offset: state.offset }) : null]);
+  const [usage, book] = await Promise.all([fetch(state, prices ? { limit: 1 } : { limit: PAGE, offset: state.offset }), prices ? tools.get("/prices") : null]);
   const bar = (...actions) => h("div", { class: "toolbar", data: { filters: "" } }, segments("views", "part", [["", "usage_days"], ["prices", "usage_prices"]], state, tools), h("span", { class: "spring" }), actions);
   const top = [month(usage.month), unpriced(usage.unpriced ?? [], tools)];
-  if (prices) return [...top, bar(button("price_add", () => addPrice({}, tools), { kind: "button primary" })), repricing(book.repricing), ...[priceBook(book, state, tools)].flat()];
+  if (prices) return [...top, bar(button("price_add", () => addPrice({}, tools), { kind: "button primary" })), repricing(book.repricing), priceBook(book, tools)];
   const model = modelFilter(state, usage, tools);
   const file = (format) => h("a", { class: "button", href: `/owner/api/usage/export?${new URLSearchParams({ ...filled(asked(state)), format })}`, download: "" }, icon("download"), format.toUpperCase());
   if (usage.items.length === 0) {
@@ -103,19 +103,18 @@ function repricing(now) {
   return h("p", { class: "note-line", role: "status", i18n: ["repricing", { done: number(now.done), left: number(now.left) }] });
 }
 
-function priceBook(book, state, tools) {
+function priceBook(book, tools) {
   if (book.items.length === 0) return empty("empty_prices", "empty_prices_hint");
-  const price = (value) => (value === null || value === undefined ? DASH : usd(value));
   const columns = [
     { key: "model", kind: "title", cell: (row) => h("bdi", {}, visible(row.model)) },
     { key: "effective_from", kind: "nowrap", cell: (row) => moment(row.effective_from) },
-    { key: "price_input", kind: "figure", cell: (row) => price(row.input_per_million) },
-    { key: "price_output", kind: "figure", cell: (row) => price(row.output_per_million) },
+    { key: "price_input", kind: "figure", cell: (row) => usd(row.input_per_million) },
+    { key: "price_output", kind: "figure", cell: (row) => usd(row.output_per_million) },
     { key: "note", cell: (row) => (row.note ? said(row.note) : DASH) },
     { key: "created", kind: "nowrap", cell: (row) => moment(row.created_at) },
     { key: "actions", kind: "nowrap", cell: (row) => button("remove", () => removePrice(row, tools), { kind: "link" }) },
   ];
-  return [h("section", { class: "list" }, table(columns, book.items, { label: "usage_prices" })), pager({ next: book.next && { offset: book.next }, at: state.offset }, tools)];
+  return h("section", { class: "list" }, table(columns, book.items, { label: "usage_prices" }));
 }
 
 async function addPrice({ model = "" }, tools) {
@@ -126,8 +125,8 @@ async function addPrice({ model = "" }, tools) {
     fields: [
       { name: "model", label: "model", value: model, required: true, maxlength: "200", spellcheck: "false" },
       { name: "effective_from", label: "effective_from", kind: "date", required: true, help: "effective_help" },
-      { name: "input_per_million", label: "price_input", kind: "number", min: "0", required: true },
-      { name: "output_per_million", label: "price_output", kind: "number", min: "0", required: true },
+      { name: "input_per_million", label: "price_input", kind: "number", min: "0", max: "1000000", required: true },
+      { name: "output_per_million", label: "price_output", kind: "number", min: "0", max: "1000000", required: true },
       { name: "note", label: "note_optional", maxlength: "500" },
     ],
     send: ({ note, ...price }) => tools.post("/prices", note ? { ...price, note } : price),

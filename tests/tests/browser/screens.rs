@@ -1,5 +1,7 @@
 //! The screens of the console: with data and without, what is done on them, and in a language of the other direction.
 
+use std::time::Duration;
+
 use rag_tower_tests::browser::Page;
 use rag_tower_tests::console::{drawn, hand_off, screens, show, sign_in, traffic};
 use rag_tower_tests::server::{Server, Setup, shared};
@@ -7,6 +9,8 @@ use serde_json::{Value, json};
 
 use crate::BINARY;
 
+/// A month of traffic takes a while to write, unoptimised and beside other tests.
+const FILLING: Duration = Duration::from_secs(180);
 /// Screens that are a list of what happened, which nothing has at first.
 const LISTS: [&str; 4] = ["logs", "handoffs", "feedback", "usage"];
 
@@ -162,5 +166,90 @@ async fn persian_reads_from_right_to_left_on_a_phone_and_ids_do_not() {
     page.choose(".lang", "vi").await;
     page.until("document.documentElement.dir === 'ltr' && document.querySelector('h1').innerText !== ''")
         .await;
+    assert_eq!(page.errors(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_is_suspended_for_a_reason_and_let_in_again() {
+    let server = Setup::new(BINARY).start();
+    let mut page = sign_in(&server, "screen=tenants", 1280, 900).await;
+    let found =
+        "[...document.querySelectorAll('.opener')].find((one) => one.innerText.includes('Red River'))";
+    page.until(&format!("{found} !== undefined")).await;
+    page.eval(&format!("{found}.click()")).await;
+    page.click("#panel .button.danger").await;
+    answer(&mut page, "Hợp đồng đã hết hạn").await;
+    page.until("document.querySelector('#panel .summary .badge.bad') !== null").await;
+    page.until("document.querySelector('#screen .badge.bad') !== null").await;
+    let refused = server.tenant().post("/query", &json!({"question": "Học phí?"})).await;
+    assert_eq!(refused.status, 401, "{}", refused.text());
+    let rows = audited(&server, "tenant.suspend").await;
+    assert!(rows[0].to_string().contains("Hợp đồng đã hết hạn"), "{rows:?}");
+
+    page.eval("document.querySelector('#panel section:last-child .button').click()").await;
+    page.click("dialog.ask[open] form .button.primary").await;
+    page.until("document.querySelector('#panel .summary .badge.good') !== null").await;
+    let answered = server.tenant().post("/query", &json!({"question": "Học phí?"})).await;
+    assert_eq!(answered.status, 200, "{}", answered.text());
+    assert_eq!(page.errors(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_is_made_tried_changed_and_taken_away() {
+    let server = shared(BINARY);
+    let mut page = sign_in(&server, "screen=alerts", 1280, 900).await;
+    page.click("#alert-add").await;
+    let label = |name: &str| format!("dialog.ask[open] [name={name}]");
+    page.type_into(&label("name"), "Quá nhiều lỗi").await;
+    page.type_into(&label("threshold"), "5").await;
+    // Nobody listens there.
+    page.type_into(&label("webhook"), "http://127.0.0.1:9/secret-part").await;
+    page.click("dialog.ask[open] form .button.primary").await;
+    page.until("document.querySelector('#screen .opener')?.innerText === 'Quá nhiều lỗi'").await;
+    let owner = server.owner().await;
+    let made = owner.get("/owner/api/alerts").await.json()["items"][0].clone();
+    assert_eq!(
+        (&made["threshold"], &made["metric"]),
+        (&json!(0.05), &json!("error_rate")),
+        "5 per cent: {made}"
+    );
+
+    page.click("#screen .opener").await;
+    page.click("#panel .actions .button:nth-child(2)").await;
+    page.until("document.querySelector('#panel [role=status] .badge.bad') !== null").await;
+    page.click("#panel .actions .button.primary").await;
+    page.eval("document.querySelector('dialog.ask[open] [name=threshold]').value = '7.5'").await;
+    page.click("dialog.ask[open] form .button.primary").await;
+    page.until("document.querySelector('dialog.ask[open]') === null").await;
+    let kept = owner.get("/owner/api/alerts").await.json()["items"][0].clone();
+    assert_eq!(kept["threshold"], json!(0.075), "{kept}");
+    assert!(kept["webhook"].as_str().is_some(), "what is left empty stays: {kept}");
+
+    page.click("#panel .actions .button.danger").await;
+    page.click("dialog.ask[open] form .button.danger").await;
+    page.until(
+        "document.querySelector('#panel') === null && document.querySelector('#screen .empty') !== null",
+    )
+    .await;
+    assert_eq!(owner.get("/owner/api/alerts").await.json()["total"], 0);
+    assert_eq!(page.errors(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn demo_data_is_filled_and_removed_from_the_settings() {
+    let server = Setup::new(BINARY).start();
+    let mut page = sign_in(&server, "screen=settings", 1280, 900).await;
+    page.click("#demo-fill").await;
+    page.click("dialog.ask[open] form .button.primary").await;
+    page.until("document.querySelector('.demo .meter, #demo-remove') !== null").await;
+    page.until_within("document.querySelector('#demo-remove') !== null", FILLING).await;
+    show(&mut page, &server, "screen=logs&range=30d").await;
+    assert!(page.eval("document.querySelectorAll('#screen .opener').length").await.as_i64() > Some(10));
+    show(&mut page, &server, "screen=settings").await;
+    page.click("#demo-remove").await;
+    page.click("dialog.ask[open] form .button.danger").await;
+    page.until_within("document.querySelector('#demo-fill') !== null", FILLING).await;
+    show(&mut page, &server, "screen=logs&range=all").await;
+    page.until("document.querySelector('#screen .empty') !== null").await;
     assert_eq!(page.errors(), Vec::<String>::new());
 }
