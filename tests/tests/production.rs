@@ -92,8 +92,11 @@ async fn a_database_of_ones_own_is_migrated_served_and_read_again_at_each_start(
     let owner = owner.at(server.addr);
     assert_eq!(owner.get("/owner/api/tenants").await.status, 200);
 
-    a_suspended_tenant_loses_its_open_socket(&server, &database).await;
+    a_suspended_tenant_loses_its_open_socket(&server, &owner).await;
     assert_eq!(ask(&client, "Anything?").await.status, 401);
+    let resumed = owner.post(&format!("/owner/api/tenants/{}/resume", acme()), &json!({})).await;
+    assert_eq!(resumed.status, 200, "{}", resumed.text());
+    assert_eq!(ask(&client, "Anything?").await.status, 200);
     drop((server, keep));
 }
 
@@ -117,7 +120,7 @@ async fn branches_are_known_or_not_found(client: &Client) {
     }
 }
 
-async fn a_suspended_tenant_loses_its_open_socket(server: &Server, database: &TestDatabase) {
+async fn a_suspended_tenant_loses_its_open_socket(server: &Server, owner: &Client) {
     let mut request = format!("ws://{}/ws/query", server.addr).into_client_request().unwrap();
     request.headers_mut().insert("authorization", format!("Bearer {KEY}").parse().unwrap());
     let (mut socket, _) = connect_async(request).await.unwrap();
@@ -128,7 +131,9 @@ async fn a_suspended_tenant_loses_its_open_socket(server: &Server, database: &Te
             break;
         }
     }
-    database.run_as_admin("UPDATE rag_tower.tenants SET status = 'suspended' WHERE slug = 'acme'").await;
+    let path = format!("/owner/api/tenants/{}/suspend", acme());
+    let suspended = owner.post(&path, &json!({"reason": "has not paid"})).await;
+    assert_eq!(suspended.status, 200, "{}", suspended.text());
     let closed = async {
         loop {
             match socket.next().await {
