@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rag_tower::postgres::{Facet, Selection};
 use rag_tower::trace::TraceRow;
+use rag_tower_owner::config::Zone;
+use rag_tower_owner::owner_store::OwnerStore;
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
+use super::pages::owner;
 use super::rows::{Rows, TENANTS, tenant};
 use super::{Bench, p95_ms, round};
 
@@ -20,6 +24,8 @@ pub const YEAR: time::Duration = time::Duration::days(365);
 const WINDOWS: [i64; 3] = [1, 30, 365];
 /// Overviews of each window, of one tenant and of all.
 const OVERVIEWS: usize = 200;
+/// Charts of each kind and window, of one tenant and of all.
+const CHARTS: usize = 40;
 
 /// p95 in milliseconds, for each window of one tenant and of all.
 type Cells = Vec<f64>;
@@ -63,6 +69,7 @@ pub async fn run(bench: &mut Bench, rows: usize) -> Map<String, Value> {
             naives[naives.len() - 1]
         );
     }
+    let charts = charts(bench, until).await;
     let worst = large.iter().copied().fold(0.0, f64::max);
     let growth = large.iter().zip(&small).map(|(large, small)| large / small).fold(f64::NAN, f64::max);
     // a month of all tenants
@@ -72,6 +79,7 @@ pub async fn run(bench: &mut Bench, rows: usize) -> Map<String, Value> {
         "overview_10m_to_1m": round(growth, 3),
         "naive_ratio": round(naive_ratio, 1),
         "naive_ms": naives.iter().map(|ms| round(*ms, 0)).collect::<Vec<_>>(),
+        "charts_p95_ms": round(charts, 1),
         "rows": rows,
     });
     result.as_object().cloned().unwrap_or_default()
@@ -149,6 +157,51 @@ async fn overviews(bench: &Bench, until: OffsetDateTime) -> Cells {
         }
     }
     took.iter_mut().map(|took| p95_ms(took)).collect()
+}
+
+/// What a console draws, of each window, of one tenant and of all, in a zone whose days are none of UTC's: the worst p95.
+async fn charts(bench: &Bench, until: OffsetDateTime) -> f64 {
+    let (store, owner) = (OwnerStore::new(&bench.database.aside(4)), owner().await);
+    let zone: Zone = "Asia/Ho_Chi_Minh".parse().expect("a zone");
+    let mut worst = 0.0_f64;
+    eprintln!("p95 of charts, ms                overview  timeseries     heatmap  by tenant   by route");
+    for days in WINDOWS {
+        for of_one in [true, false] {
+            let mut took = vec![Vec::new(); 5];
+            for n in 0..=CHARTS {
+                let until = until - time::Duration::seconds(n as i64 * 61);
+                let which = Selection {
+                    tenant: of_one.then(|| tenant(n % TENANTS)),
+                    since: Some(until - time::Duration::days(days)),
+                    until: Some(until),
+                    ..Selection::default()
+                };
+                let mut began = Instant::now();
+                let mut done = |chart: usize| {
+                    // the first of each meets what Postgres has not read yet
+                    if n > 0 {
+                        took[chart].push(began.elapsed());
+                    }
+                    began = Instant::now();
+                };
+                store.overview(&owner, &which, &zone).await.expect("an overview");
+                done(0);
+                store.timeseries(&owner, &which, &zone, 96).await.expect("a timeseries");
+                done(1);
+                store.heatmap(&owner, &which, &zone, 96).await.expect("a heatmap");
+                done(2);
+                store.breakdown(&owner, &which, Facet::Tenant, 10).await.expect("tenants");
+                done(3);
+                store.breakdown(&owner, &which, Facet::Route, 10).await.expect("routes");
+                done(4);
+            }
+            let p95: Vec<f64> = took.iter_mut().map(|took| p95_ms(took)).collect();
+            let cells: String = p95.iter().map(|ms| format!("{ms:>12.1}")).collect();
+            eprintln!("{days:>4} days, {} {cells}", if of_one { "one tenant " } else { "all tenants" });
+            worst = p95.into_iter().fold(worst, f64::max);
+        }
+    }
+    worst
 }
 
 /// The overview of all tenants from the rows themselves, the median of three, in milliseconds.

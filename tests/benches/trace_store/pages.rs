@@ -271,7 +271,7 @@ impl Reader {
 }
 
 /// The scope of an owner, as a login gives it.
-async fn owner() -> OwnerScope {
+pub async fn owner() -> OwnerScope {
     let password = "nine-lives-of-a-lucky-cat";
     let secret = Secret::new("k7Pq2mXv9RtY4wZb6NcJ8sLd3FhG5aQe");
     let config = OwnerAuthConfig::new("owner", OwnerPassword::Plain(Secret::new(password)), secret);
