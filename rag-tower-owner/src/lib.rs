@@ -59,6 +59,8 @@ mod partitions;
 #[cfg(feature = "server")]
 mod platform;
 #[cfg(feature = "server")]
+mod prices;
+#[cfg(feature = "server")]
 mod progress;
 #[cfg(feature = "server")]
 mod registry;

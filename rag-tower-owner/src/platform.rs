@@ -9,7 +9,7 @@ use rag_tower::metrics::Labels;
 use rag_tower::port::{Chunk, Document, VectorStore};
 use rag_tower::postgres::{
     APP_LOGIN, Behind, Database, DatabaseError, DatabaseOptions, PgDocuments, PgMemoryStore, PgPartitions,
-    PgRollups, PgSettings, PgTraceStore, bootstrap,
+    PgPrices, PgRollups, PgSettings, PgTraceStore, Priced, Prices, bootstrap,
 };
 use rag_tower::tenant::{Grant, TenantAuthority, TenantId};
 use rag_tower::trace::{FileJournal, TraceSink, TraceWriter, WriterConfig, spawn_writer};
@@ -60,6 +60,9 @@ pub(crate) struct Platform {
     pub(crate) owners: Database,
     pub(crate) rollups: PgRollups,
     pub(crate) partitions: PgPartitions,
+    pub(crate) price_store: PgPrices,
+    /// What new asks are priced by.
+    pub(crate) prices: Prices,
     pub(crate) documents: Arc<PgDocuments>,
     pub(crate) index: Arc<Index>,
     pub(crate) intake: Intake,
@@ -106,9 +109,14 @@ impl Platform {
             .with_chunker(chunker);
 
         let aside = database.aside(BACKGROUND);
+        let (price_store, prices) = (PgPrices::new(&aside), Prices::default());
+        // before anything is written, what an earlier run left in the journal included
+        prices.set(price_store.book().await.map_err(refused)?);
         let journal = open_journal(config, data).await?;
-        let (traces, writer) =
-            spawn_writer(PgTraceStore::new(&aside), WriterConfig::default().journal(journal.clone()));
+        let (traces, writer) = spawn_writer(
+            Priced::new(PgTraceStore::new(&aside), prices.clone()),
+            WriterConfig::default().journal(journal.clone()),
+        );
         let looked_at = (traces.clone(), journal);
         let (memory, conversations) =
             spawn_memory_writer(PgMemoryStore::new(&database).with_writes_through(&aside));
@@ -151,6 +159,8 @@ impl Platform {
             conversations,
             rollups: PgRollups::new(&aside),
             partitions: PgPartitions::new(&aside),
+            price_store,
+            prices,
             owners: database.aside(OWNER),
             database,
             aside,

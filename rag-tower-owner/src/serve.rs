@@ -27,6 +27,7 @@ use crate::demo_data::{self, Desk};
 use crate::failure::Failure;
 use crate::partitions;
 use crate::platform::Platform;
+use crate::prices;
 use crate::rollups;
 use crate::secrets::{OwnerSecret, Secrets};
 use crate::telemetry;
@@ -78,6 +79,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     };
 
     tasks.spawn(rollups::keep_folded(platform.rollups.clone(), stopping.clone()));
+    tasks.spawn(prices::keep_priced(platform.price_store.clone(), platform.prices.clone(), stopping.clone()));
     let upkeep = Upkeep::new().keep_days(config.trace_retention);
     tasks.spawn(partitions::keep_partitions(platform.partitions.clone(), upkeep, stopping.clone()));
     tasks.spawn(demo_data::work_at(orders, platform.aside.clone(), stopping.clone()));

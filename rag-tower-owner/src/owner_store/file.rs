@@ -92,6 +92,11 @@ impl Format {
 // === impl Columns ===
 
 impl Columns {
+    /// All of these.
+    pub(super) fn all(known: &[&'static str]) -> Self {
+        Self(known.to_vec())
+    }
+
     /// Columns by their names, which are separated by commas; none stands for `usual`.
     ///
     /// # Errors

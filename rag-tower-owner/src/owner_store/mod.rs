@@ -17,10 +17,12 @@ mod isolation;
 mod logs;
 mod masked;
 mod page;
+mod prices;
 mod sessions;
 mod steps;
 mod system;
 mod tenants;
+mod usage;
 mod views;
 
 use rag_tower::postgres::Database;
@@ -46,9 +48,12 @@ pub use self::logs::{
 };
 pub(crate) use self::logs::{LOG_COLUMNS, USUAL_LOG_COLUMNS};
 pub use self::page::{Cursor, List, Page};
+pub(crate) use self::prices::NewPrice;
+pub use self::prices::{AddedPrice, MAX_PRICES, PriceLine, PriceList, Repricing};
 pub use self::sessions::PgOwnerSessions;
 pub use self::system::MigrationState;
 pub use self::tenants::{Standing, Stood, TenantBranch, TenantDetail, TenantKey, TenantLine};
+pub use self::usage::{Month, UnpricedModel, Usage, UsageLine};
 pub use self::views::{KeptView, MAX_VIEWS, SavedView};
 
 /// Reads and changes as the owner.

@@ -50,6 +50,14 @@ impl Steps {
     }
 }
 
+/// A range in days, however many there are.
+pub(super) fn days(zone: &Zone, since: OffsetDateTime, until: OffsetDateTime) -> Vec<OffsetDateTime> {
+    if since >= until {
+        return Vec::new();
+    }
+    cut(zone, (since, until), usize::MAX, 1, DAY).unwrap_or_default()
+}
+
 /// The edges: each `days`-th day's beginning, and within it each `step` seconds, if that makes not too many.
 fn cut(
     zone: &Zone,

@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 
 pub(crate) mod alerts;
 mod changes;
+mod prices;
 mod state;
 
 use super::*;

@@ -56,6 +56,7 @@ const SERVER: &[(i64, &str, &str)] = &[
     migration!("server", 20261121000103, "partitions"),
     migration!("server", 20261122000101, "figures"),
     migration!("server", 20261122000102, "logs"),
+    migration!("server", 20261122000103, "prices"),
     migration!("server", 20261122000201, "owner"),
     migration!("server", 20261122000202, "owner_state"),
     migration!("server", 20261122000203, "alerts"),

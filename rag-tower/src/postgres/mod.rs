@@ -45,6 +45,7 @@ mod handoffs;
 mod known_texts;
 mod memory_store;
 mod partitions;
+mod prices;
 mod resolver;
 mod rollups;
 mod search_text;
@@ -64,9 +65,11 @@ pub use self::feedback::{PgFeedback, Rating};
 pub use self::handoffs::{NewHandoff, Opened, PgHandoffs};
 pub use self::memory_store::PgMemoryStore;
 pub use self::partitions::{Day, Dropped, Kept, Partitions, PgPartitions, Upkeep};
+pub use self::prices::{PgPrices, PriceBook, Priced, Prices, Repriced};
 pub use self::resolver::{KeyFacts, PgResolver, TokenFacts};
 pub use self::rollups::{
     Count, Facet, Folded, Lag, Measures, PgRollups, Selection, Sketch, SketchError, Slice, Tally, Unpriced,
+    Used,
 };
 pub use self::search_text::SearchText;
 pub use self::settings::{PgSettings, TenantSettings};

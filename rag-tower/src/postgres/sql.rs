@@ -182,6 +182,27 @@ macro_rules! kinds {
     };
 }
 
+/// What was used in `$table`, in segments of three arrays, by the stretch between the moments of a fourth that its bucket is
+/// in, by tenant and model.
+macro_rules! used {
+    ($from:expr, $on:literal, $of:literal) => {
+        concat!(
+            $from,
+            "SELECT width_bucket(t.bucket, $5::timestamptz[]), t.tenant_id, t.model, sum(t.requests)::bigint,
+                 sum(t.estimated)::bigint, sum(t.priced)::bigint, sum(t.input_tokens)::bigint,
+                 sum(t.output_tokens)::bigint, sum(t.cost_nanos)::bigint
+             FROM UNNEST($2::smallint[], $3::timestamptz[], $4::timestamptz[]) AS s (step, first, last) ",
+            $on,
+            " JOIN rag_tower.trace_rollups t ON t.level = s.step AND t.bucket >= s.first AND t.bucket < s.last
+             WHERE ",
+            $of,
+            " AND ",
+            alike!("$6", "$7", "$8", "$9"),
+            " GROUP BY 1, 2, 3"
+        )
+    };
+}
+
 /// How many asks are in which buckets of `$table`, in segments of three arrays.
 macro_rules! sliced {
     ($table:literal, $of:literal, $facets:literal, $alike:expr) => {
@@ -396,6 +417,9 @@ statements! {
     OWNER RARE_SYSTEM = rare!("system_rollups", "$1::uuid IS NULL");
     OWNER KINDS_TRACE = kinds!("trace_rollups", "t.tenant_id = $1::uuid");
     OWNER KINDS_SYSTEM = kinds!("system_rollups", "$1::uuid IS NULL");
+    OWNER USED_TRACE = used!("", "", "t.tenant_id = $1::uuid");
+    OWNER USED_TENANTS =
+        used!(known_tenants!(), "CROSS JOIN known k", "t.tenant_id = k.tenant_id AND $1::uuid IS NULL");
     /// The first and the last quarter that has anything.
     OWNER SPAN =
         "SELECT least(
@@ -507,6 +531,25 @@ statements! {
     OWNER READ_ASKS = concat!(
         "SELECT r.ts, r.tenant_id, ", facets!(), ", r.trace_id FROM rag_tower.request_traces r
          WHERE r.trace_id = ANY ($1::uuid[]) AND r.ts = ANY ($2::timestamptz[])");
+
+    /// Prices, and asks that are to be priced again.
+    JOBS PRICES =
+        "SELECT model, effective_from, input_per_million::float8, output_per_million::float8 FROM rag_tower.prices";
+    JOBS NEXT_REPRICING =
+        "SELECT id, model, at, trace_id, until FROM rag_tower.repricings WHERE at < now() - interval '1 second'
+         ORDER BY at, id LIMIT 1 FOR UPDATE SKIP LOCKED";
+    /// The first day from a moment's on that has asks of a model.
+    JOBS NEXT_DAY_OF_MODEL =
+        "SELECT min(bucket) FROM rag_tower.system_rollups
+         WHERE level = 1440 AND model = $1 AND requests > 0 AND bucket > $2::timestamptz - interval '1 day'";
+    JOBS ASKS_OF_MODEL =
+        "SELECT r.trace_id, r.ts, r.input_tokens, r.output_tokens, round(r.cost_estimate * 1000000000)::bigint
+         FROM rag_tower.request_traces r
+         WHERE r.llm_model = $1 AND r.ts >= $2 AND r.ts < $4 AND (r.ts, r.trace_id) > ($2, $3)
+         ORDER BY r.ts, r.trace_id LIMIT $5";
+    JOBS NOTE_REPRICING =
+        "UPDATE rag_tower.repricings SET at = $2, trace_id = $3, done = done + $4 WHERE id = $1";
+    JOBS END_REPRICING = "DELETE FROM rag_tower.repricings WHERE id = $1 AND at >= until";
 
     /// What the rollups are made of, and what they are, for a check.
     OWNER CHECK_ASKS = concat!(

@@ -74,6 +74,8 @@ const CLOSED: &[&str] = &[
     "demo_data",
     "alerts",
     "alert_events",
+    "prices",
+    "repricings",
 ];
 
 async fn filled() -> TestDatabase {

@@ -11,6 +11,7 @@ mod handoffs;
 mod isolation;
 mod logs;
 mod moment;
+mod prices;
 mod system;
 pub(crate) mod tail;
 mod tenants;
@@ -34,6 +35,11 @@ pub(crate) fn endpoint(method: MethodFilter, endpoint: OwnerEndpoint) -> MethodR
         OwnerEndpoint::Timeseries => on(method, figures::timeseries),
         OwnerEndpoint::Heatmap => on(method, figures::heatmap),
         OwnerEndpoint::Breakdown => on(method, figures::breakdown),
+        OwnerEndpoint::Usage => on(method, prices::usage),
+        OwnerEndpoint::UsageExport => on(method, prices::export),
+        OwnerEndpoint::Prices => on(method, prices::list),
+        OwnerEndpoint::NewPrice => on(method, prices::create),
+        OwnerEndpoint::DeletePrice => on(method, prices::delete),
         OwnerEndpoint::Logs => on(method, logs::list),
         OwnerEndpoint::LogFacets => on(method, logs::facets),
         OwnerEndpoint::LogExport => on(method, logs::export),

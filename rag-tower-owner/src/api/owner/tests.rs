@@ -343,3 +343,44 @@ async fn the_owner_says_what_to_be_told_of_and_tries_it() {
     drop(ear);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn prices_are_entered_once_and_taken_out() {
+    let running = Running::start().await;
+    let session = log_in(&running).await;
+    let get = async |path: &str| send(&running, &session, "GET", path, None).await;
+    let post = async |body: Value| send(&running, &session, "POST", "/owner/api/prices", Some(body)).await;
+    let price = json!({
+        "model": "m", "effective_from": "2026-01-31", "input_per_million": 0.15, "output_per_million": 0.6,
+    });
+    let (status, entered, _) = post(price.clone()).await;
+    assert_eq!((status.as_u16(), &entered["effective_from"]), (201, &json!("2026-01-31T00:00:00Z")));
+    assert_eq!(post(price.clone()).await.0, 409);
+    for (field, value) in [
+        ("input_per_million", json!(-1)),
+        ("output_per_million", json!(1e9)),
+        ("model", json!(" ")),
+        ("effective_from", json!("soon")),
+        ("effective_from", json!("")),
+        ("currency", json!("EUR")),
+    ] {
+        let mut odd = price.clone();
+        odd[field] = value;
+        assert_eq!(post(odd).await.0, 400, "{field}");
+    }
+    let list = get("/owner/api/prices").await.1;
+    assert_eq!((&list["total"], &list["items"][0]["input_per_million"]), (&json!(1), &json!(0.15)));
+    let path = format!("/owner/api/prices/{}", entered["id"].as_str().unwrap());
+    assert_eq!(send(&running, &session, "DELETE", &path, None).await.0, 204);
+    for path in [path.as_str(), "/owner/api/prices/x"] {
+        assert_eq!(send(&running, &session, "DELETE", path, None).await.0, 404);
+    }
+    let used = get("/owner/api/usage?since=2026-01-01&until=2026-01-31").await;
+    assert_eq!((used.0.as_u16(), &used.1["items"], &used.1["total"]), (200, &json!([]), &json!(0)));
+    assert_eq!(used.1["month"]["requests"], 0);
+    assert_eq!(get("/owner/api/usage/export?format=csv").await.0, 200);
+    for path in ["/owner/api/usage?day=1", "/owner/api/usage?limit=0", "/owner/api/usage/export?limit=1"] {
+        assert_eq!(get(path).await.0, 400, "{path}");
+    }
+    running.stop().await;
+}

@@ -13,6 +13,8 @@ use super::steps::Steps;
 use crate::auth::OwnerScope;
 use crate::zone::Zone;
 
+/// The longest that a statement may take.
+const STATEMENT: std::time::Duration = std::time::Duration::from_secs(5);
 /// Rows of a heatmap for each doubling of the latency.
 const PER_OCTAVE: f64 = 2.0;
 /// The lowest row of a heatmap: what is faster than a sixteenth of a millisecond.
@@ -169,7 +171,7 @@ impl OwnerStore {
     /// What happened over time, in at most so many buckets. A range that is open begins with the first ask, and ends now.
     ///
     /// # Errors
-    /// [`DatabaseError`].
+    /// [`DatabaseError`]; [`TooLong`](DatabaseError::TooLong) when the range is too long.
     pub async fn timeseries(
         &self,
         _: &OwnerScope,
@@ -178,6 +180,7 @@ impl OwnerStore {
         points: usize,
     ) -> Result<Timeseries, DatabaseError> {
         let mut tx = OwnerTx::snapshot(&self.database).await?;
+        tx.bound(STATEMENT).await?;
         let (since, until) = range(&mut tx, which).await?;
         let steps = Steps::new(zone, since, until, points);
         let tallies = PgRollups::series(&mut tx, which, &steps.edges, true).await?;
@@ -212,7 +215,7 @@ impl OwnerStore {
     /// now.
     ///
     /// # Errors
-    /// [`DatabaseError`].
+    /// [`DatabaseError`]; [`TooLong`](DatabaseError::TooLong) when the range is too long.
     pub async fn heatmap(
         &self,
         _: &OwnerScope,
@@ -221,6 +224,7 @@ impl OwnerStore {
         points: usize,
     ) -> Result<Heatmap, DatabaseError> {
         let mut tx = OwnerTx::snapshot(&self.database).await?;
+        tx.bound(STATEMENT).await?;
         let (since, until) = range(&mut tx, which).await?;
         let steps = Steps::new(zone, since, until, points);
         let tallies = PgRollups::series(&mut tx, which, &steps.edges, false).await?;
@@ -246,7 +250,7 @@ impl OwnerStore {
     /// What happened by kind: the kinds with the most asks, and all others together.
     ///
     /// # Errors
-    /// [`DatabaseError`].
+    /// [`DatabaseError`]; [`TooLong`](DatabaseError::TooLong) when the range is too long.
     pub async fn breakdown(
         &self,
         _: &OwnerScope,
@@ -255,6 +259,7 @@ impl OwnerStore {
         limit: usize,
     ) -> Result<Breakdown, DatabaseError> {
         let mut tx = OwnerTx::snapshot(&self.database).await?;
+        tx.bound(STATEMENT).await?;
         let mut kinds: Vec<_> = PgRollups::by(&mut tx, which, by).await?.into_iter().collect();
         kinds.retain(|(_, sum)| *sum != Measures::default());
         kinds.sort_by_key(|(_, sum)| -sum[Count::Requests]);
@@ -289,7 +294,7 @@ impl OwnerStore {
 }
 
 /// The range of a selection, with an end in place of each that is open.
-async fn range(
+pub(super) async fn range(
     tx: &mut OwnerTx,
     which: &Selection,
 ) -> Result<(OffsetDateTime, OffsetDateTime), DatabaseError> {

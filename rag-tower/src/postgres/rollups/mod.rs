@@ -40,6 +40,7 @@ mod rebuild;
 mod series;
 mod sketch;
 mod slices;
+mod used;
 
 use std::sync::{Arc, Mutex};
 
@@ -52,6 +53,7 @@ pub use self::measures::{Count, Measures};
 pub use self::series::{Facet, Tally, Unpriced};
 pub use self::sketch::{Sketch, SketchError};
 pub use self::slices::{Selection, Slice};
+pub use self::used::Used;
 use super::database::Database;
 
 /// Folds, reads, checks and mends rollups.

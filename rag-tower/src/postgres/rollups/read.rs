@@ -54,7 +54,7 @@ pub(super) struct Seen<'r> {
 }
 
 /// Sums by what the caller tells apart.
-type Sums<K> = BTreeMap<K, Measures>;
+pub(super) type Sums<K> = BTreeMap<K, Measures>;
 /// The tenant and the id of an ask, to its time and facets.
 type Asks = HashMap<(Uuid, Uuid), (OffsetDateTime, Facets)>;
 /// Feedback: its ask, tenant, rating, and what the rollups have of it.
@@ -142,7 +142,7 @@ async fn folded<K: Ord>(
 }
 
 /// Adds what is not folded yet.
-async fn waiting<K: Ord>(
+pub(super) async fn waiting<K: Ord>(
     connection: &mut PgConnection,
     Reading { which, parts, .. }: Reading<'_>,
     key: impl Fn(&Seen<'_>) -> K,
@@ -165,7 +165,7 @@ async fn waiting<K: Ord>(
 }
 
 /// Adds the rows themselves, where there is less than a quarter.
-async fn raw<K: Ord>(
+pub(super) async fn raw<K: Ord>(
     connection: &mut PgConnection,
     Reading { which, parts, .. }: Reading<'_>,
     key: impl Fn(&Seen<'_>) -> K,
