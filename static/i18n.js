@@ -37,8 +37,11 @@ export const direction = () => (current === "fa" ? "rtl" : "ltr");
 export function t(key, args = {}) {
   let text = CATALOGUES[current][key] ?? CATALOGUES.en[key] ?? key;
   if (typeof text === "object") text = text[new Intl.PluralRules(current).select(args.n)] ?? text.other;
-  return text.replace(/\{(\w+)\}/g, (whole, name) => (name in args ? String(args[name]) : whole));
+  return text.replace(/\{(\w+)\}/g, (whole, name) => (name in args ? written(args[name]) : whole));
 }
+
+// A number is written as the language writes it, once its plural form has been chosen.
+const written = (value) => (typeof value === "number" ? new Intl.NumberFormat(locale()).format(value) : String(value));
 
 /** True when the catalogue knows the key. */
 export const has = (key) => key in CATALOGUES.en;

@@ -14,6 +14,7 @@ use rag_tower::{BoxAskService, TenantAuthority};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 
 use crate::alerts::Webhooks;
 use crate::api;
@@ -106,10 +107,10 @@ fn endpoint(app: &Arc<App>, route: Route) -> MethodRouter<Arc<App>> {
         Endpoint::ChatPage => on(method, |headers: HeaderMap| async move { page(Page::Chat, &headers) }),
         Endpoint::OwnerPage => on(method, |headers: HeaderMap| async move { page(Page::Owner, &headers) }),
         Endpoint::Static => {
-            on(
-                method,
-                |Path(file): Path<String>, headers: HeaderMap| async move { static_file(&file, &headers) },
-            )
+            let file =
+                |Path(file): Path<String>, headers: HeaderMap| async move { static_file(&file, &headers) };
+            // these alone are compressed: nothing secret is in them
+            on(method, file).layer(CompressionLayer::new())
         }
         Endpoint::Health => on(method, api::health::health),
         Endpoint::Demo => on(method, api::demo::demo),

@@ -620,4 +620,6 @@ export default {
   replay_left: "ra",
   trace_none: "Chưa chọn truy vết nào.",
   trace_none_hint: "Dán mã của nó vào ô tìm của nhật ký, hoặc nhấn Ctrl K.",
+  facets_newest: "trong {n} mới nhất",
+  empty_demo: "Hoặc xem thử trước với một tháng dữ liệu mẫu của các đơn vị demo; dữ liệu này được đánh dấu và có thể xoá.",
 };

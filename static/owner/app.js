@@ -2,6 +2,7 @@
 
 import { json, sentence } from "../api.js";
 import { $, fill, h, pageSwitches } from "../dom.js";
+import { setZone } from "../format.js";
 import * as i18n from "../i18n.js";
 import { failure } from "./failure.js";
 import { Frame } from "./frame.js";
@@ -22,7 +23,10 @@ async function api(method, path, options = {}) {
 async function boot() {
   let tenants;
   try {
-    tenants = (await json("/owner/api/tenants")).items ?? [];
+    // Figures of a moment are asked for the zone that they come with.
+    const [list, now] = await Promise.all([json("/owner/api/tenants"), json("/owner/api/metrics", { query: { since: Math.floor(Date.now() / 1000) } })]);
+    tenants = list.items ?? [];
+    if (now.zone) setZone(now.zone);
   } catch (problem) {
     if (problem.status === 401) signIn();
     else fill(root, h("main", { id: "main", class: "alone" }, failure(problem, boot)));

@@ -1,6 +1,7 @@
 // The three empty states: never any data, none in this range, filtered out. Each says how to go on.
 
-import { copyButton, h } from "../dom.js";
+import { copyButton, fill, h } from "../dom.js";
+import { failure } from "./failure.js";
 import { changed } from "./router.js";
 
 /** A headline, a hint, and what helps. */
@@ -20,18 +21,35 @@ export async function whyEmpty({ state, fields, any, tools, never = emptyNever }
   const free = changed(state, Object.fromEntries(fields.map((name) => [name, ""])));
   if (narrowed.length > 0 && (await any(free))) return emptyFiltered(narrowed, free, tools);
   if (state.range !== "all" && (await any({ ...free, range: "all", since: "", until: "" }))) return emptyRange(state, tools);
-  return never();
+  return never(tools);
 }
 
 /** Nothing has ever happened: the command that changes that. */
-export function emptyNever() {
+export function emptyNever(tools) {
   const command = [
     `curl -s ${location.origin}/query \\`,
     `  -H 'Authorization: Bearer YOUR_KEY' \\`,
     `  -H 'Content-Type: application/json' \\`,
     `  -d '{"question": "Which IELTS courses do you have?"}'`,
   ].join("\n");
-  return empty("empty_never", "empty_never_hint", h("div", { class: "command" }, h("pre", { tabindex: "0" }, command), copyButton(command, null, "copy_command")));
+  const demo = h("div", { class: "demo" });
+  offerDemo(demo, tools);
+  return empty("empty_never", "empty_never_hint", h("div", { class: "command" }, h("pre", { tabindex: "0" }, command), copyButton(command, null, "copy_command")), demo);
+}
+
+/** Where there are demo tenants, a month of their traffic can be had at once. */
+async function offerDemo(holder, tools) {
+  const data = await tools.get("/demo-data").catch(() => null);
+  if (data?.state !== "none" || data.tenants.length === 0) return;
+  const start = async () => {
+    try {
+      await tools.post("/demo-data");
+      tools.to("settings");
+    } catch (problem) {
+      fill(holder, failure(problem));
+    }
+  };
+  fill(holder, h("p", { i18n: "empty_demo" }), act("demo_fill", start));
 }
 
 /** Something has happened, at another time. */

@@ -8,7 +8,9 @@ export const SHARED = [
   "tenant_id", "range", "since", "until", "route", "status", "channel", "model", "q", "reason", "feedback", "handoff", "cache",
   "min_ms", "max_ms", "min_cost", "max_cost", "min_tokens", "max_tokens",
 ];
-const KEPT = ["tenant_id", "range", "since", "until"];
+/** What figures can be narrowed to, besides tenant and time. */
+export const DIMENSIONS = ["route", "status", "channel", "model"];
+const KEPT = ["tenant_id", "range", "since", "until", ...DIMENSIONS];
 /** What opens above a screen and leaves it as it is. */
 const ABOVE = ["trace", "tab", "item"];
 const DEFAULTS = { screen: "overview", range: "7d" };
@@ -71,7 +73,7 @@ export function scope(state, { closed = false } = {}) {
   return { tenant_id, since: now - SECONDS[state.range], ...(closed ? { until: now } : {}) };
 }
 
-/** A change that leaves of the shared filter the tenant and the time alone, and adds to it. */
+/** A change that leaves of the shared filter what figures know alone, and adds to it. */
 export const only = (patch = {}) => ({ ...Object.fromEntries(SHARED.filter((name) => !KEPT.includes(name)).map((name) => [name, ""])), ...patch });
 
 /** The fields of `names` that a state has. */

@@ -100,6 +100,42 @@ impl Page {
         self.eval(&format!("document.querySelector({}).click()", json!(selector))).await;
     }
 
+    /// Presses a key, such as `j`, `Enter` or `Shift+ArrowDown`.
+    pub async fn press(&mut self, key: &str) {
+        let (with, key) = key.rsplit_once('+').unwrap_or(("", key));
+        let modifiers = i32::from(with.contains("Control")) * 2 + i32::from(with.contains("Shift")) * 8;
+        let (text, code) = match key {
+            "Enter" => ("\r", 13),
+            "Escape" => ("", 27),
+            "ArrowLeft" => ("", 37),
+            "ArrowUp" => ("", 38),
+            "ArrowRight" => ("", 39),
+            "ArrowDown" => ("", 40),
+            _ => (if with.is_empty() { key } else { "" }, 0),
+        };
+        let press = json!({"type": "keyDown", "key": key, "text": text, "modifiers": modifiers, "windowsVirtualKeyCode": code});
+        self.command("Input.dispatchKeyEvent", press).await;
+        let release =
+            json!({"type": "keyUp", "key": key, "modifiers": modifiers, "windowsVirtualKeyCode": code});
+        self.command("Input.dispatchKeyEvent", release).await;
+    }
+
+    /// Drags the mouse from a place to another, in CSS pixels of the window.
+    pub async fn drag(&mut self, from: (f64, f64), to: (f64, f64)) {
+        let middle = ((from.0 + to.0) / 2.0, (from.1 + to.1) / 2.0);
+        for (kind, (x, y), buttons) in [
+            ("mouseMoved", from, 0),
+            ("mousePressed", from, 1),
+            ("mouseMoved", middle, 1),
+            ("mouseMoved", to, 1),
+            ("mouseReleased", to, 0),
+        ] {
+            let event =
+                json!({"type": kind, "x": x, "y": y, "button": "left", "buttons": buttons, "clickCount": 1});
+            self.command("Input.dispatchMouseEvent", event).await;
+        }
+    }
+
     /// Goes to another address in the same window.
     pub async fn go(&mut self, url: &str) {
         self.command("Page.navigate", json!({ "url": url })).await;
@@ -166,6 +202,10 @@ impl Page {
             let Ok(text) = message.to_text() else { continue };
             let mut value: Value = serde_json::from_str(text).expect("JSON");
             if value["id"] == self.sent {
+                // A page that is being left has no value.
+                if value["error"]["message"] == "Inspected target navigated or closed" {
+                    return Value::Null;
+                }
                 assert!(value.get("error").is_none(), "{method}: {value}");
                 return value["result"].take();
             }

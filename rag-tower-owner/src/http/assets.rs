@@ -39,7 +39,7 @@ pub(crate) fn static_file(name: &str, headers: &HeaderMap) -> Response {
     let known = headers
         .get(header::IF_NONE_MATCH)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.split(',').any(|part| part.trim().trim_start_matches("W/") == tag));
+        .is_some_and(|value| value.split(',').any(|part| part.trim() == tag));
     let kind = file.metadata.mimetype().to_owned();
     let mut response = if known {
         let mut response = Response::new(Body::empty());
@@ -66,7 +66,8 @@ pub(crate) fn static_file(name: &str, headers: &HeaderMap) -> Response {
 fn tag(file: &EmbeddedFile) -> String {
     let hash = file.metadata.sha256_hash();
     let short: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{short}\"")
+    // weak: a compressed file is the same file
+    format!("W/\"{short}\"")
 }
 
 #[cfg(test)]

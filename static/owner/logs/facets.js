@@ -8,6 +8,8 @@ import { valueName } from "../parts.js";
 /** The field of the filter behind each facet, in order. */
 const FACETS = [["status", "status"], ["route", "route"], ["tenant", "tenant_id"], ["model", "model"], ["channel", "channel"], ["reason", "reason"], ["feedback", "feedback"], ["handoff", "handoff"], ["cache", "cache"]];
 const RANGES = [["latency_ms", "min_ms", "max_ms", "1"], ["cost_usd", "min_cost", "max_cost", "any"], ["tokens_range", "min_tokens", "max_tokens", "1"]];
+/** What only the rows know, and is counted of the newest of them. */
+const NEWEST = ["reason", "feedback", "handoff", "cache"];
 const SHOWN = 6;
 
 /** The column of facets; `facets` is the answer of /logs/facets, or null when it is not known. */
@@ -29,12 +31,13 @@ function group(facet, field, facets, state, tools) {
       h("button", { type: "button", id: `facet-${facet}-${entry.value}`, class: "facet", "aria-pressed": String(on), on: { click: () => tools.go({ [field]: on ? "" : entry.value }) } }, h("span", { class: "name" }, name(entry)), h("span", { class: "figure", title: number(entry.count) }, compact(entry.count), facets && facets.exact === false ? "+" : null)),
     );
   };
+  const sampled = NEWEST.includes(facet) && facets && facets.sampled < facets.total;
   const chosen = values.findIndex(({ value }) => value === state[field]);
   const rest = values.slice(Math.max(SHOWN, chosen + 1));
   return h(
     "section",
     {},
-    h("h3", { i18n: facet === "feedback" || facet === "handoff" ? `${facet}_column` : facet }),
+    h("h3", {}, h("span", { i18n: facet === "feedback" || facet === "handoff" ? `${facet}_column` : facet }), sampled && h("small", { i18n: ["facets_newest", { n: facets.sampled }] })),
     h("ul", {}, values.slice(0, values.length - rest.length).map(one)),
     rest.length > 0 && h("details", {}, h("summary", { i18n: ["facets_more", { n: rest.length }] }), h("ul", {}, rest.map(one))),
   );

@@ -2,10 +2,8 @@
 
 import { fill, h, icon } from "../../dom.js";
 import { number } from "../../format.js";
-import { picked } from "../router.js";
+import { DIMENSIONS, picked } from "../router.js";
 
-/** What the stream itself filters by. */
-const DIMENSIONS = ["tenant_id", "route", "status", "channel", "model"];
 const MOST = 200;
 
 /** Why a list cannot be followed: the key of a sentence, or nothing. */
@@ -31,7 +29,7 @@ export class Live {
   }
 
   open() {
-    const query = new URLSearchParams(picked(this.state, DIMENSIONS));
+    const query = new URLSearchParams(picked(this.state, ["tenant_id", ...DIMENSIONS]));
     this.source = new EventSource(`/owner/api/logs/tail?${query}`);
     this.source.addEventListener("open", () => this.draw());
     this.source.addEventListener("error", () => this.draw());

@@ -70,7 +70,7 @@ const kept = { open: false };
 function bar({ list, facets, filter, shown, all, live }, state, tools) {
   const total = list.total ?? (state.q ? null : facets?.total);
   const capped = list.total_is_capped && typeof list.total === "number" && !(facets?.exact && !state.q);
-  const many = capped ? ["rows_capped", { n: number(list.total) }] : typeof total === "number" ? ["rows_total", { n: facets?.exact && !state.q ? facets.total : total }] : null;
+  const many = capped ? ["rows_capped", { n: list.total }] : typeof total === "number" ? ["rows_total", { n: facets?.exact && !state.q ? facets.total : total }] : null;
   const refused = whyNotLive(state);
   const follow = h("button", { type: "button", id: "live", class: state.live ? "button on" : "button", "aria-pressed": String(Boolean(state.live)), disabled: Boolean(refused) && !state.live, tip: refused ?? "live_tip", on: { click: () => tools.page({ live: state.live ? "" : "1", cursor: "" }) } }, icon("play"), h("span", { class: "menu-label", i18n: "live" }));
   return h(

@@ -9,23 +9,26 @@ import { spark } from "../chart/spark.js";
 import { span, timeChart } from "../chart/time.js";
 import { whyEmpty } from "../empty.js";
 import { failure } from "../failure.js";
+import { chips } from "../logs/facets.js";
 import { valueName } from "../parts.js";
-import { STATUSES, only, scope } from "../router.js";
+import { DIMENSIONS, STATUSES, only, picked, scope } from "../router.js";
 
 // Below this many requests or ratings a rate says little, and is greyed.
 const FEW = 20;
 const TOP = 8;
 
 export async function load(state, signal, tools) {
-  const asked = scope(state, { closed: true });
-  const metrics = (from) => tools.get("/metrics", scope(from, { closed: true }));
+  const narrowed = (from) => ({ ...scope(from, { closed: true }), ...picked(from, DIMENSIONS) });
+  const asked = narrowed(state);
+  const metrics = (from) => tools.get("/metrics", narrowed(from));
   const [figures, series] = await Promise.all([metrics(state), tools.get("/metrics/timeseries", { ...asked, points: 96 })]);
   tools.zone(figures.zone ?? series.zone);
   if (figures.total_requests === 0) {
     const any = async (from) => (await metrics(from)).total_requests > 0;
-    return whyEmpty({ state, fields: ["tenant_id"], any, tools });
+    return [chips(DIMENSIONS, state, tools), await whyEmpty({ state, fields: ["tenant_id", ...DIMENSIONS], any, tools })];
   }
   return [
+    chips(DIMENSIONS, state, tools),
     tiles(figures, series.buckets, tools),
     h("div", { class: "grid-2" }, byStatus(series, tools), latencies(series, tools)),
     later("heatmap", () => tools.get("/metrics/heatmap", { ...asked, points: 96 }, signal), (data) => heat(data, tools), "tall"),
@@ -54,8 +57,11 @@ function later(title, ask, draw, kind = "") {
 
 // --- tiles ---
 
-function tiles(m, buckets, tools) {
-  const before = m.previous;
+function tiles(figures, buckets, tools) {
+  // What failed closed has a tile of its own, so that each tile counts the requests that it leads to.
+  const own = (sum) => sum && { ...sum, failed: sum.error_requests - sum.fail_closed };
+  const m = own(figures);
+  const before = own(figures.previous);
   const n = m.total_requests;
   const logs = (patch) => tools.link("logs", only(patch));
   const rate = (part, whole) => (whole > 0 ? part / whole : null);
@@ -66,13 +72,14 @@ function tiles(m, buckets, tools) {
   const of = (value) => buckets.map(value);
   const statusShare = (status) => of((one) => rate(one.by_status?.[status] ?? 0, one.requests));
   const tokens = m.input_tokens + m.output_tokens;
+  const limited = buckets.reduce((sum, one) => sum + (one.by_status?.RATE_LIMITED ?? 0), 0);
   const satisfaction = m.satisfaction_rate;
   const all = logs();
   return h(
     "dl",
-    { class: "tiles", label: "metrics" },
+    { class: "tiles overview-tiles", label: "metrics" },
     tile("tile_requests", compact(n), { title: number(n), change: change(n, before?.total_requests, ""), spark: of((one) => one.requests), link: all }),
-    share("tile_errors", "error_requests", of((one) => rate(one.errors, one.requests)), logs({ status: "ERROR" })),
+    share("tile_errors", "failed", statusShare("ERROR"), logs({ status: "ERROR" })),
     share("tile_fail_closed", "fail_closed", statusShare("FAIL_CLOSED"), logs({ status: "FAIL_CLOSED" })),
     share("tile_abstained", "abstained", statusShare("ABSTAINED"), logs({ status: "ABSTAINED" })),
     tile("tile_p50", millis(m.p50_ms), { few: n < FEW, change: change(m.p50_ms, before?.p50_ms, "down"), spark: of((one) => one.p50_ms), link: logs({ min_ms: from(m.p50_ms) }) }),
@@ -83,7 +90,7 @@ function tiles(m, buckets, tools) {
     tile("tile_cost", money(m.cost_usd), { badge: m.unpriced > 0 && h("span", { class: "badge warn", i18n: ["unpriced_n", { n: compact(m.unpriced) }] }), change: change(m.cost_usd, before?.cost_usd, ""), spark: of((one) => one.cost_usd ?? 0), link: logs({ min_cost: "0.000001" }) }),
     tile("tile_satisfaction", percent(satisfaction), { note: ["tile_ratings", { n: m.feedback_total }], few: m.feedback_total < FEW, change: points(satisfaction, before && before.feedback_total >= FEW ? before.satisfaction_rate : null, "up"), spark: of((one) => rate(one.feedback_up, one.feedback_up + one.feedback_down)), link: logs({ feedback: "any" }) }),
     tile("tile_handoffs", percent(m.handoff_rate), { note: ["share_of", { part: number(m.handoff_count), n: number(n) }], few: n < FEW, change: points(m.handoff_rate, before && before.total_requests >= FEW ? before.handoff_rate : null, ""), spark: of((one) => rate(one.handoffs, one.requests)), link: logs({ handoff: "yes" }) }),
-    tile("tile_limited", number(m.limited), { note: ["share_of", { part: number(m.limited), n: number(n) }], change: change(m.limited, before?.limited, "down"), spark: of((one) => (one.by_status?.RATE_LIMITED ?? 0) + (one.by_status?.OVER_BUDGET ?? 0)), link: logs({ status: "RATE_LIMITED" }) }),
+    tile("tile_limited", number(limited), { note: ["share_of", { part: number(limited), n: number(n) }], spark: of((one) => one.by_status?.RATE_LIMITED ?? 0), link: logs({ status: "RATE_LIMITED" }) }),
     tile("tile_tenants", number(m.active_tenants), { change: change(m.active_tenants, before?.active_tenants, ""), link: all }),
   );
 }

@@ -2,6 +2,8 @@
 
 mod accessible;
 mod hostile;
+mod logs;
+mod overview;
 mod pages;
 mod screens;
 
