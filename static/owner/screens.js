@@ -9,6 +9,7 @@ export const SCREENS = [
   { name: "feedback", group: 2, letter: "f", load: () => import("./screens/feedback.js") },
   { name: "alerts", group: 2, letter: "a", load: () => import("./screens/alerts.js") },
   { name: "tenants", group: 3, letter: "t", load: () => import("./screens/tenants.js") },
+  { name: "usage", group: 3, letter: "u", load: () => import("./screens/usage.js") },
   { name: "isolation", group: 4, letter: "i", load: () => import("./screens/isolation.js") },
   { name: "system", group: 4, letter: "s", load: () => import("./screens/system.js") },
   { name: "audit", group: 4, letter: "d", load: () => import("./screens/audit.js") },

@@ -1,9 +1,10 @@
 //! Pictures of every screen of the console, in light, in dark and on a phone: a server and a browser in, PNG files out.
 //!
-//! `cargo run -p rag-tower-tests --bin screenshots -- FOLDER`, after `cargo build -p rag-tower-tests`; the folder is
-//! `screenshots/`, which git ignores, unless another is named.
+//! `cargo run -p rag-tower-tests --bin screenshots -- FOLDER`; the folder is `screenshots/`, which git ignores, unless
+//! another is named.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use rag_tower_tests::browser::Page;
@@ -20,12 +21,22 @@ const BESIDE: [(&str, &str); 2] = [
     ("usage-prices", "screen=usage&part=prices"),
 ];
 
-#[tokio::main]
-async fn main() {
+/// Says to this program that it is to be the server: one command is enough then.
+const SERVE: &str = "SCREENSHOTS_SERVE";
+
+fn main() -> ExitCode {
+    if std::env::var_os(SERVE).is_some() {
+        return rag_tower_owner::run();
+    }
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(take());
+    ExitCode::SUCCESS
+}
+
+async fn take() {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "screenshots".to_owned()));
     std::fs::create_dir_all(&folder).expect("a folder to write into");
-    let binary = std::env::current_exe().expect("a path").with_file_name("rag-tower-server");
-    let server = Setup::new(binary).start();
+    let binary = std::env::current_exe().expect("a path");
+    let server = Setup::new(binary).env(SERVE, "yes").start();
     fill(&server).await;
     let mut page = sign_in(&server, "", 1360, 860).await;
     let names = screens(&mut page).await;
@@ -65,7 +76,7 @@ async fn fill(server: &Server) {
     }
 }
 
-async fn save(page: &mut Page, path: &std::path::Path) {
+async fn save(page: &mut Page, path: &Path) {
     drawn(page).await;
     // Charts and bars are drawn a frame later.
     page.eval("new Promise((done) => setTimeout(done, 400))").await;

@@ -1,9 +1,11 @@
 //! The screens of the console: with data and without, what is done on them, and in a language of the other direction.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rag_tower_tests::browser::Page;
 use rag_tower_tests::console::{drawn, hand_off, screens, show, sign_in, traffic};
+use rag_tower_tests::http::DEADLINE;
+use rag_tower_tests::model_stub::{ModelStub, Reply};
 use rag_tower_tests::server::{Server, Setup, shared};
 use serde_json::{Value, json};
 
@@ -250,6 +252,52 @@ async fn demo_data_is_filled_and_removed_from_the_settings() {
     page.click("dialog.ask[open] form .button.danger").await;
     page.until_within("document.querySelector('#demo-fill') !== null", FILLING).await;
     show(&mut page, &server, "screen=logs&range=all").await;
+    page.until("document.querySelector('#screen .empty') !== null").await;
+    assert_eq!(page.errors(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_without_a_price_is_named_until_it_has_one() {
+    let stub = ModelStub::start().await;
+    stub.always(Reply::chat(&["Có hoàn học phí [1]."]));
+    let server = Setup::new(BINARY)
+        .env("OPENAI_BASE_URL", stub.base_url())
+        .env("OPENAI_API_KEY", "key-that-no-provider-knows")
+        .env("OPENAI_MODEL", "stub")
+        .start();
+    let question = json!({"question": "Trung tâm có chính sách hoàn học phí không?"});
+    let answer = server.tenant().post("/query", &question).await.json();
+    server.row(answer["trace_id"].as_str().unwrap()).await;
+
+    let mut page = sign_in(&server, "screen=usage", 1280, 900).await;
+    page.until("document.querySelector('#screen .lines')?.innerText.includes('stub')").await;
+    page.until("document.querySelector('#screen .rows .badge.warn') !== null").await;
+    // The file has what the list has.
+    let file = page
+        .eval("fetch(document.querySelector('#screen a[download]').href).then((file) => file.text())")
+        .await;
+    let file = file.as_str().unwrap().to_owned();
+    assert!(file.starts_with("day,") && file.contains(",stub,"), "{file}");
+
+    page.click("#screen .lines .button").await;
+    page.eval("document.querySelector('dialog.ask[open] [name=effective_from]').value = '2020-01-31'").await;
+    page.type_into("dialog.ask[open] [name=input_per_million]", "2.5").await;
+    page.type_into("dialog.ask[open] [name=output_per_million]", "10").await;
+    page.click("dialog.ask[open] form .button.primary").await;
+    page.until("document.querySelector('dialog.ask[open]') === null").await;
+    // What is past is priced in the background.
+    let end = Instant::now() + DEADLINE;
+    loop {
+        show(&mut page, &server, "screen=usage").await;
+        if page.eval("document.querySelector('#screen .rows .badge.warn') === null").await == true {
+            break;
+        }
+        assert!(Instant::now() < end, "{}", page.text().await);
+    }
+    assert_eq!(page.eval("document.querySelector('#screen .lines')").await, json!(null));
+    show(&mut page, &server, "screen=usage&part=prices").await;
+    page.click("#screen .rows .link").await;
+    page.click("dialog.ask[open] form .button.danger").await;
     page.until("document.querySelector('#screen .empty') !== null").await;
     assert_eq!(page.errors(), Vec::<String>::new());
 }
