@@ -622,4 +622,5 @@ export default {
   trace_none_hint: "Paste its id into the search of the logs, or press Ctrl K.",
   facets_newest: "of the newest {n}",
   empty_demo: "Or look around first with a month of made-up traffic of the demo tenants; it is marked, and can be removed.",
+  source_hybrid: "Both together",
 };

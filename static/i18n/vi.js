@@ -622,4 +622,5 @@ export default {
   trace_none_hint: "Dán mã của nó vào ô tìm của nhật ký, hoặc nhấn Ctrl K.",
   facets_newest: "trong {n} mới nhất",
   empty_demo: "Hoặc xem thử trước với một tháng dữ liệu mẫu của các đơn vị demo; dữ liệu này được đánh dấu và có thể xoá.",
+  source_hybrid: "Cả hai",
 };

@@ -136,7 +136,7 @@ function replay(trace, chunks, tools) {
     go.disabled = true;
     try {
       const found = await tools.post(`/logs/${encodeURIComponent(trace.trace_id)}/replay`, { top_k: Number(top.value), weights: { keyword: Number(keyword.value), vector: Number(vector.value) }, rerank: rerank.checked });
-      fill(out, compared(found, trace, chunks));
+      fill(out, compared(found, chunks));
     } catch (problem) {
       fill(out, failure(problem));
     } finally {
@@ -152,9 +152,15 @@ function replay(trace, chunks, tools) {
   );
 }
 
-/** What was found then and what is found now, side by side, with what enters and what leaves. */
-function compared({ original = [], replayed = [], entered = [], left = [], filter, took_ms }, trace, chunks) {
-  const title = (one) => visible(one.title || chunks.find(({ id }) => id === one.chunk_id)?.source?.title || one.source) || short(one.chunk_id);
+/** The passages of the prompt, each once however many searches found it, the best first. */
+function inPrompt(list) {
+  const passages = new Map(list.filter((one) => one.used).map((one) => [one.chunk_id, one]));
+  return [...passages.values()].sort((a, b) => b.fused - a.fused);
+}
+
+/** What went into the prompt then and what would now, side by side, with what enters and what leaves. */
+function compared({ original = [], replayed = [], entered = [], left = [], filter, took_ms }, chunks) {
+  const title = (one) => visible(one.title || one.file_name || chunks.find(({ id }) => id === one.chunk_id)?.source?.title) || short(one.chunk_id);
   const column = (heading, list, marked, tone, word) =>
     h(
       "div",
@@ -163,9 +169,9 @@ function compared({ original = [], replayed = [], entered = [], left = [], filte
       h(
         "ol",
         { class: "found" },
-        list.map((one) => {
+        inPrompt(list).map((one, n) => {
           const on = marked.includes(one.chunk_id);
-          return h("li", { class: on ? tone : "" }, h("p", { class: "line" }, h("span", { class: "n" }, number(one.rank)), h("bdi", { class: "name clip" }, title(one)), on && h("span", { class: `badge ${tone}`, i18n: word }), h("span", { class: "figure" }, score(one.score ?? one.fused))));
+          return h("li", { class: on ? tone : "" }, h("p", { class: "line" }, h("span", { class: "n" }, number(n + 1)), h("bdi", { class: "name" }, title(one)), on && h("span", { class: `badge ${tone}`, i18n: word }), h("span", { class: "figure" }, score(one.fused))));
         }),
       ),
     );
