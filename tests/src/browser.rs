@@ -166,10 +166,9 @@ impl Page {
         self.command("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
-    /// A picture of the whole page, as a PNG.
+    /// A picture of what the window shows, as a PNG.
     pub async fn picture(&mut self) -> Vec<u8> {
-        let how = json!({"format": "png", "captureBeyondViewport": true});
-        let answer = self.command("Page.captureScreenshot", how).await;
+        let answer = self.command("Page.captureScreenshot", json!({"format": "png"})).await;
         let data = answer["data"].as_str().expect("a picture");
         base64::engine::general_purpose::STANDARD.decode(data).expect("base64")
     }
