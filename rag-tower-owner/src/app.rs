@@ -31,6 +31,7 @@ use crate::isolation::Isolation;
 use crate::operator::{self, OperatorKey};
 use crate::owner_store::{OwnerStore, PgOwnerSessions};
 use crate::platform::{Platform, failed};
+use crate::replay::Replay;
 use crate::routes::{Auth, Endpoint, Method, ROUTES, Route};
 use crate::secrets::{OwnerSecret, Secrets};
 use crate::system::System;
@@ -53,6 +54,7 @@ pub(crate) struct App {
     pub(crate) webhooks: Webhooks,
     owner_auth: OwnerAuth<PgOwnerSessions>,
     pub(crate) demo: Option<Demo>,
+    pub(crate) replay: Replay,
     /// Where work on the demo data is left.
     pub(crate) demo_desk: Desk,
     pub(crate) tokens: TenantTokens,
@@ -106,6 +108,9 @@ fn endpoint(app: &Arc<App>, route: Route) -> MethodRouter<Arc<App>> {
     match route.endpoint {
         Endpoint::ChatPage => on(method, |headers: HeaderMap| async move { page(Page::Chat, &headers) }),
         Endpoint::OwnerPage => on(method, |headers: HeaderMap| async move { page(Page::Owner, &headers) }),
+        Endpoint::ReferencePage => {
+            on(method, |headers: HeaderMap| async move { page(Page::Reference, &headers) })
+        }
         Endpoint::Static => {
             let file =
                 |Path(file): Path<String>, headers: HeaderMap| async move { static_file(&file, &headers) };
@@ -176,6 +181,7 @@ impl App {
             database: platform.database.clone(),
             feedback: PgFeedback::new(&platform.database),
             demo,
+            replay: platform.replay.clone(),
             demo_desk,
             tokens,
             intake: platform.intake.clone(),

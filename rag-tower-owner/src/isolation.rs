@@ -23,7 +23,7 @@ pub(crate) struct Isolation {
 }
 
 /// What was found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct Found {
     /// What the catalog says.
     pub(crate) audit: Looked,
@@ -32,16 +32,17 @@ pub(crate) struct Found {
 }
 
 /// One look.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct Looked {
     /// True when nothing is wrong.
     pub(crate) ok: bool,
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     at: OffsetDateTime,
     findings: Vec<Wrong>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 struct Wrong {
     what: String,
     mend: String,

@@ -65,6 +65,8 @@ mod progress;
 #[cfg(feature = "server")]
 mod registry;
 #[cfg(feature = "server")]
+mod replay;
+#[cfg(feature = "server")]
 mod rollups;
 #[cfg(feature = "server")]
 pub mod routes;

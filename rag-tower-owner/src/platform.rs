@@ -11,10 +11,11 @@ use rag_tower::postgres::{
     APP_LOGIN, Behind, Database, DatabaseError, DatabaseOptions, PgDocuments, PgMemoryStore, PgPartitions,
     PgPrices, PgRollups, PgSettings, PgTraceStore, Priced, Prices, bootstrap,
 };
-use rag_tower::tenant::{Grant, TenantAuthority, TenantId};
+use rag_tower::tenant::{BranchId, Branches, Grant, TenantAuthority, TenantId};
 use rag_tower::trace::{FileJournal, TraceSink, TraceWriter, WriterConfig, spawn_writer};
 use rag_tower::{BoxAskService, Error, ErrorKind, TenantScope};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::cluster::{Cluster, ClusterOptions};
 use crate::config::Config;
@@ -26,6 +27,7 @@ use crate::intake::{Epochs, Intake};
 use crate::models;
 use crate::progress::Step;
 use crate::registry;
+use crate::replay::{self, Replay};
 use crate::rollups;
 use crate::secrets::Secrets;
 use crate::stack::{self, Parts};
@@ -68,6 +70,8 @@ pub(crate) struct Platform {
     pub(crate) intake: Intake,
     pub(crate) book: InMemoryBook,
     pub(crate) asks: BoxAskService,
+    /// Searches again, for the owner.
+    pub(crate) replay: Replay,
     /// Tells apart what documents were cut and embedded with.
     pub(crate) recipe: String,
     pub(crate) data: DataDir,
@@ -135,6 +139,13 @@ impl Platform {
         labels.touch();
         let recipe = format!("{}/{}/{}", embedder.name, config.chunk_token_size, config.chunk_overlap);
         let epochs = Epochs::new(format!("{}/{recipe}", models::model_names(config).join("+")));
+        let replay = Replay::new(
+            Arc::clone(&index),
+            Arc::clone(&documents),
+            embedder.questions.clone(),
+            replay::Settings { top_k: config.top_k, vector: embedder.weight(), rerank: true },
+            config.max_context_tokens as u64,
+        );
         let parts = Parts {
             traces,
             labels,
@@ -169,6 +180,7 @@ impl Platform {
             intake: Intake::new(ingestor, epochs),
             book,
             asks,
+            replay,
             recipe,
             data: data.clone(),
         })
@@ -332,7 +344,17 @@ async fn open_journal(config: &Config, data: &DataDir) -> Result<FileJournal, Fa
 
 /// The scope of a whole tenant, for what the operator does on this machine.
 pub(crate) fn scope_of(tenant: TenantId) -> TenantScope {
-    TenantAuthority::new().grant(Grant::new(tenant).with_subject("operator"))
+    scope_within(tenant, None)
+}
+
+/// The same, narrowed to a branch when there is one.
+pub(crate) fn scope_within(tenant: TenantId, branch: Option<Uuid>) -> TenantScope {
+    let grant = Grant::new(tenant).with_subject("operator");
+    let grant = match branch {
+        Some(branch) => grant.with_branches(Branches::Only([BranchId::new(branch)].into())),
+        None => grant,
+    };
+    TenantAuthority::new().grant(grant)
 }
 
 /// A failure of something with a name.

@@ -69,6 +69,7 @@ pub enum Isolation {
 pub(crate) enum Endpoint {
     ChatPage,
     OwnerPage,
+    ReferencePage,
     Static,
     Health,
     Demo,
@@ -102,6 +103,7 @@ pub(crate) enum OwnerEndpoint {
     LogTail,
     Log,
     LogSpans,
+    Replay,
     Handoffs,
     Handoff,
     HandoffTransition,
@@ -129,6 +131,7 @@ pub(crate) enum OwnerEndpoint {
     System,
     Isolation,
     IsolationCheck,
+    OpenApi,
 }
 
 use Auth::{Demo, Operator, Public, Tenant, Upgrade};
@@ -139,6 +142,7 @@ use Method::{Delete, Get, Post, Put};
 pub const ROUTES: &[Route] = &[
     route(Get, "/", Public, NoTenantData, Endpoint::ChatPage),
     route(Get, "/owner", Public, NoTenantData, Endpoint::OwnerPage),
+    route(Get, "/owner/reference", Public, NoTenantData, Endpoint::ReferencePage),
     route(Get, "/static/{*file}", Public, NoTenantData, Endpoint::Static),
     route(Get, "/healthz", Public, NoTenantData, Endpoint::Health),
     route(Get, "/demo", Demo, DemoTenants, Endpoint::Demo),
@@ -164,6 +168,7 @@ pub const ROUTES: &[Route] = &[
     owner(Get, "/owner/api/logs/tail", OwnerEndpoint::LogTail),
     owner(Get, "/owner/api/logs/{trace_id}", OwnerEndpoint::Log),
     owner(Get, "/owner/api/logs/{trace_id}/spans", OwnerEndpoint::LogSpans),
+    owner(Post, "/owner/api/logs/{trace_id}/replay", OwnerEndpoint::Replay),
     owner(Get, "/owner/api/handoffs", OwnerEndpoint::Handoffs),
     owner(Get, "/owner/api/handoffs/{id}", OwnerEndpoint::Handoff),
     owner(Post, "/owner/api/handoffs/{id}/transition", OwnerEndpoint::HandoffTransition),
@@ -191,6 +196,7 @@ pub const ROUTES: &[Route] = &[
     owner(Get, "/owner/api/system", OwnerEndpoint::System),
     owner(Get, "/owner/api/isolation", OwnerEndpoint::Isolation),
     owner(Post, "/owner/api/isolation/check", OwnerEndpoint::IsolationCheck),
+    owner(Get, "/owner/api/openapi.json", OwnerEndpoint::OpenApi),
     route(Post, "/operator/token", Operator, OneTenant, Endpoint::OperatorToken),
     route(Post, "/operator/documents", Operator, OneTenant, Endpoint::OperatorDocuments),
 ];

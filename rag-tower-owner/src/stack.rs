@@ -32,7 +32,9 @@ use crate::tenant_data::InMemoryBook;
 /// Asks answered at once, of all tenants together and of one: a tenant can take a quarter of the server.
 const IN_FLIGHT: (usize, usize) = (256, 64);
 /// How long the search may take.
-const SOURCE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const SOURCE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Passages that the search gives for each that is wanted, so that the others can be chosen from.
+pub(crate) const CANDIDATES: usize = 4;
 /// Keys that the rate limiter remembers.
 const RATE_KEYS: usize = 100_000;
 
@@ -106,7 +108,7 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
         // the question's vector
         .embed(EmbedLayer::new(embedder))
         // by meaning and by words in one call, fused by rank; the text is read once
-        .retrieve(RetrieveLayer::new(source).with_limit(4 * config.top_k))
+        .retrieve(RetrieveLayer::new(source).with_limit(CANDIDATES * config.top_k))
         // the question's own words decide among them
         .rerank(RerankLayer::new(LexicalRerank::new()))
         // "I don't know" rather than an answer from passages that do not fit, before anything is paid for

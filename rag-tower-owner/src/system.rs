@@ -39,11 +39,12 @@ pub(crate) struct System {
 }
 
 /// The picture. What could not be found out is null.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct Picture {
     version: &'static str,
     build: String,
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     started_at: OffsetDateTime,
     uptime_s: u64,
     host_tz: Option<String>,
@@ -56,7 +57,7 @@ pub(crate) struct Picture {
 }
 
 /// How trace rows come into the database.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 struct TraceState {
     queued: u64,
     journal_bytes: u64,
@@ -68,19 +69,21 @@ struct TraceState {
 }
 
 /// The days that rows are kept in.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 struct PartitionState {
     count: Option<usize>,
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<crate::api::Moment>")]
     since: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<crate::api::Moment>")]
     until: Option<OffsetDateTime>,
     retention_days: Option<u32>,
     bytes: Option<i64>,
 }
 
 /// Something that the server stands on. Whether a model answers is found out when it is asked, which costs: null.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 struct Dependency {
     name: &'static str,
     ok: Option<bool>,

@@ -291,3 +291,46 @@ async fn problems_repeat_nothing_that_was_sent() {
         assert!(!answer.text().contains("canary-4711"), "{problem}");
     }
 }
+
+/// Cells of a file of comma-separated values.
+fn cells(text: &str) -> Vec<String> {
+    let (mut cells, mut cell, mut quoted) = (Vec::new(), String::new(), false);
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' | '\n' if !quoted => cells.push(std::mem::take(&mut cell)),
+            '\r' if !quoted => {}
+            c => cell.push(c),
+        }
+    }
+    cells
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t72_no_cell_of_an_export_is_a_formula() {
+    let server = server();
+    let tenant = server.tenant();
+    let formulas = [
+        "=HYPERLINK(\"https://evil.example\",\"fees\")",
+        "+1+cmd|' /C calc'!A0",
+        "-2+3 formula",
+        "@SUM(1+1) formula",
+        "\u{a0}=1+1 after a space that is not one",
+        "\u{feff}=1+1 after a mark that is not seen",
+        "a, \"quoted\" =formula",
+    ];
+    for question in formulas {
+        let answer = tenant.post("/query", &json!({ "question": question })).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        server.row(answer.json()["trace_id"].as_str().unwrap()).await;
+    }
+    let path = "/owner/api/logs/export?format=csv&columns=trace_id,question,answer,error";
+    let file = server.owner().await.get(path).await;
+    assert_eq!(file.status, 200, "{}", file.text());
+    let cells = cells(&file.text());
+    assert!(cells.iter().any(|cell| cell.contains("HYPERLINK")) && cells.len() > 4 * formulas.len());
+    for cell in cells {
+        let bare = cell.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+        assert!(!bare.starts_with(['=', '+', '-', '@', '\t', '\r']), "{cell:?}");
+    }
+}

@@ -38,7 +38,7 @@ pub(super) fn toml(values: &Values, providers: &[Provider]) -> String {
 }
 
 /// A setting as the owner may see it.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Setting {
     /// Its name.

@@ -32,7 +32,7 @@ const GONE: &str = "DELETE FROM rag_tower.demo_data WHERE worker = $1";
 const LEFT: &str = "UPDATE rag_tower.demo_data SET worker = NULL WHERE worker = $1";
 
 /// How far it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
     None,
@@ -42,7 +42,7 @@ pub(crate) enum State {
 }
 
 /// What there is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct Status {
     pub(crate) state: State,
     /// Asks in all.
@@ -53,6 +53,7 @@ pub(crate) struct Status {
     pub(crate) stopped: bool,
     /// When the last of them was asked.
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<crate::api::Moment>")]
     pub(crate) until: Option<OffsetDateTime>,
 }
 

@@ -428,22 +428,24 @@ fn found(rng: &mut Rng, row: &mut TraceRow, speaker: &Speaker, file: &str, known
         let own = rank == 1 || rng.f32() < 0.5;
         let file = if own { file } else { others[rng.usize(0..others.len())] };
         let document = DocumentId::named(row.tenant_id, file);
-        row.hits.push(HitRecord {
-            source: "hybrid".into(),
-            rank,
-            chunk: ChunkId::of(row.tenant_id, document, if own { rank - 1 } else { rng.u32(0..4) }),
-            document,
-            score,
-            fused: 1.0 / (60.0 + rank as f32),
-            used: known && rank <= 2,
-        });
+        let chunk = ChunkId::of(row.tenant_id, document, if own { rank - 1 } else { rng.u32(0..4) });
+        let fused = 1.0 / (60.0 + rank as f32);
+        let mut hit = |source: &str, rank, score| {
+            let (source, used) = (source.into(), known && rank <= 2);
+            row.hits.push(HitRecord { source, rank, chunk, document, score, fused, used });
+        };
+        hit("dense", rank, score);
+        // the words know most of what the meaning knows
+        if rng.f32() < 0.7 {
+            hit("sparse", rank, 4.0 + 12.0 * score);
+        }
         score -= 0.02 + 0.06 * rng.f32();
     }
 }
 
 /// What an answer cites: the hits that were used.
 fn sources(row: &TraceRow, topic: &Topic) -> Arc<[Source]> {
-    let used = row.hits.iter().filter(|hit| hit.used).zip(1..);
+    let used = row.hits.iter().filter(|hit| hit.used && &*hit.source == "dense").zip(1..);
     let sources = used.map(|(hit, n)| Source {
         n,
         doc_id: hit.document,

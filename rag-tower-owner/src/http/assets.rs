@@ -18,6 +18,7 @@ struct Files;
 pub(crate) enum Page {
     Chat,
     Owner,
+    Reference,
 }
 
 /// A page, whole.
@@ -25,6 +26,7 @@ pub(crate) fn page(page: Page, headers: &HeaderMap) -> Response {
     let name = match page {
         Page::Chat => "chat.html",
         Page::Owner => "owner.html",
+        Page::Reference => "reference.html",
     };
     static_file(name, headers)
 }

@@ -39,13 +39,14 @@ pub struct AuditFilter {
 }
 
 /// An entry of the audit log.
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct AuditLine {
     /// The entry.
     pub id: Uuid,
     /// When it was done.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub ts: OffsetDateTime,
     /// Who was logged in; empty for a refused login with another name.
     pub who: String,

@@ -57,7 +57,7 @@ pub struct FeedbackFilter {
 }
 
 /// Whether somebody has looked at an opinion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReviewState {
     /// Nobody has, or not for the last time.
@@ -67,13 +67,14 @@ pub enum ReviewState {
 }
 
 /// An opinion, and what it is about.
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct FeedbackLine {
     /// The opinion.
     pub id: Uuid,
     /// When it was given, or changed last.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub ts: OffsetDateTime,
     /// The ask it is about.
     pub trace_id: Uuid,
@@ -91,6 +92,7 @@ pub struct FeedbackLine {
     pub note: Option<String>,
     /// When somebody looked at it last.
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<crate::api::Moment>")]
     pub reviewed_at: Option<OffsetDateTime>,
     /// Who did.
     pub reviewed_by: Option<String>,

@@ -14,7 +14,7 @@ pub(super) const FREE: &str = "extractive";
 
 /// What happened in a range. Counts and sums are exact; a percentile is within 1 %. A rate is none when there is nothing to
 /// divide by.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Figures {
     /// Asks.
@@ -66,7 +66,7 @@ pub struct Figures {
 }
 
 /// Figures, and of when they are.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Period {
     /// What happened.
@@ -74,16 +74,18 @@ pub struct Period {
     pub figures: Figures,
     /// From this moment on; none when there is no limit.
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<crate::api::Moment>")]
     pub since: Option<OffsetDateTime>,
     /// Before this moment; none when there is no limit.
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<crate::api::Moment>")]
     pub until: Option<OffsetDateTime>,
     /// The zone that dates are read in.
     pub zone: String,
 }
 
 /// Figures of a range beside those of the time before it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Overview {
     /// The range.

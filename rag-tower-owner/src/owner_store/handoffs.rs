@@ -79,7 +79,7 @@ pub struct HandoffFilter {
 }
 
 /// The state of a ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HandoffStatus {
     /// Nobody has called yet.
@@ -91,7 +91,7 @@ pub enum HandoffStatus {
 }
 
 /// A page of tickets.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct HandoffPage {
     /// The tickets.
@@ -102,7 +102,7 @@ pub struct HandoffPage {
 }
 
 /// How many tickets there are in each state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, FromRow)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, FromRow, schemars::JsonSchema)]
 #[expect(missing_docs, reason = "the fields are the states")]
 #[non_exhaustive]
 pub struct HandoffCounts {
@@ -112,16 +112,18 @@ pub struct HandoffCounts {
 }
 
 /// A ticket in a list.
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct HandoffLine {
     /// The ticket.
     pub id: Uuid,
     /// When it was opened.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub ts: OffsetDateTime,
     /// When something of it changed last.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub updated_at: OffsetDateTime,
     /// How long ago it was opened, in seconds.
     pub age_s: i64,
@@ -148,7 +150,7 @@ pub struct HandoffLine {
 }
 
 /// A ticket in full.
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct HandoffDetail {
     /// What a list shows of it.
@@ -165,13 +167,14 @@ pub struct HandoffDetail {
 }
 
 /// What became of a ticket, once.
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct HandoffEvent {
     /// Its id.
     pub id: Uuid,
     /// When.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub ts: OffsetDateTime,
     /// Who did it.
     pub who: String,
@@ -186,7 +189,7 @@ pub struct HandoffEvent {
 }
 
 /// What is behind the mask.
-#[derive(Clone, Serialize, FromRow)]
+#[derive(Clone, Serialize, FromRow, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Revealed {
     #[serde(skip)]

@@ -22,7 +22,7 @@ const SHOWN: usize = 50;
 const VIOLATION: &str = "isolation";
 
 /// Answers that were withheld.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct FailedClosed {
     /// How many of whose and why, the most first.
@@ -36,7 +36,7 @@ pub struct FailedClosed {
 }
 
 /// Answers that were withheld from one tenant for one reason.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct ClosedGroup {
     /// Why.
@@ -49,19 +49,21 @@ pub struct ClosedGroup {
     pub count: u64,
     /// When it happened last.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub last_at: OffsetDateTime,
     /// The last of them.
     pub sample_trace_id: Uuid,
 }
 
 /// An answer that would have shown another tenant's text.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Violation {
     /// The ask.
     pub trace_id: Uuid,
     /// When it began.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub ts: OffsetDateTime,
     /// Whose answer was withheld.
     pub tenant_id: Uuid,

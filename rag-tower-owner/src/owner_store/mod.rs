@@ -18,6 +18,7 @@ mod logs;
 mod masked;
 mod page;
 mod prices;
+mod replay;
 mod sessions;
 mod steps;
 mod system;

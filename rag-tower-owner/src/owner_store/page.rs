@@ -33,7 +33,7 @@ pub struct Cursor {
 }
 
 /// One page.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct List<T> {
     /// The items, newest first.
@@ -182,6 +182,20 @@ impl FromStr for Cursor {
             Some(micros).filter(|micros| (0..=253_402_300_799_000_000).contains(micros)).ok_or(EXPECTED)?;
         let ts = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ts) * 1_000).map_err(|_| EXPECTED)?;
         Ok(Self { ts, id: id.parse().map_err(|_| EXPECTED)? })
+    }
+}
+
+impl schemars::JsonSchema for Cursor {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Cursor".into()
+    }
+
+    fn json_schema(schemas: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        String::json_schema(schemas)
     }
 }
 

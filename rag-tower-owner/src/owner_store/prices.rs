@@ -39,7 +39,7 @@ const REPRICING: &str = "SELECT coalesce(sum((SELECT sum(s.requests) FROM rag_to
     FROM rag_tower.repricings r HAVING count(*) > 0";
 
 /// What a model costs from a moment on.
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct PriceLine {
     /// The price.
@@ -48,6 +48,7 @@ pub struct PriceLine {
     pub model: String,
     /// From when on; until the next of the model begins.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub effective_from: OffsetDateTime,
     /// US dollars for a million tokens of prompts.
     pub input_per_million: f64,
@@ -57,11 +58,12 @@ pub struct PriceLine {
     pub note: Option<String>,
     /// When it was entered.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub created_at: OffsetDateTime,
 }
 
 /// Asks that are being priced again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Repricing {
     /// About how many are left.
@@ -71,7 +73,7 @@ pub struct Repricing {
 }
 
 /// The price book.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct PriceList {
     /// The prices, by model, the newest first.

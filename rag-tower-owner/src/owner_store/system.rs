@@ -17,7 +17,7 @@ const BYTES: &str =
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How far a set of migrations has been applied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct MigrationState {
     /// The set.

@@ -45,7 +45,7 @@ const SET_STATUS: &str = "UPDATE rag_tower.tenants SET status = $2, updated_at =
 const STATUS: &str = "SELECT status FROM rag_tower.tenants WHERE id = $1";
 
 /// A tenant in a list.
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct TenantLine {
     /// The tenant.
@@ -58,9 +58,11 @@ pub struct TenantLine {
     pub status: String,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub created_at: OffsetDateTime,
     /// When its name or status changed last.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub updated_at: OffsetDateTime,
     /// How many documents it has.
     pub documents: i64,
@@ -83,11 +85,12 @@ pub struct TenantLine {
     /// When it asked last.
     #[sqlx(skip)]
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<crate::api::Moment>")]
     pub last_ask_at: Option<OffsetDateTime>,
 }
 
 /// A tenant in full.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct TenantDetail {
     /// What a list shows of it.
@@ -100,7 +103,7 @@ pub struct TenantDetail {
 }
 
 /// A branch of a tenant.
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct TenantBranch {
     /// The branch.
@@ -110,7 +113,7 @@ pub struct TenantBranch {
 }
 
 /// An API key of a tenant. Nobody knows the key itself.
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct TenantKey {
     /// The key's id.
@@ -121,12 +124,15 @@ pub struct TenantKey {
     pub role: String,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub created_at: OffsetDateTime,
     /// When it stops opening anything.
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<crate::api::Moment>")]
     pub expires_at: Option<OffsetDateTime>,
     /// When it was revoked.
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<crate::api::Moment>")]
     pub revoked_at: Option<OffsetDateTime>,
 }
 

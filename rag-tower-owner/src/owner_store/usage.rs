@@ -41,7 +41,7 @@ const PROVIDER: &str = "SELECT llm_provider FROM rag_tower.request_traces
     WHERE llm_model = $1 AND ts >= $2 ORDER BY ts DESC LIMIT 1";
 
 /// What was used.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Usage {
     /// The lines, the newest day first, and within a day those with the most asks.
@@ -57,7 +57,7 @@ pub struct Usage {
 }
 
 /// What a tenant used of a model on a day.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct UsageLine {
     /// The day, in the zone.
@@ -85,14 +85,16 @@ pub struct UsageLine {
 }
 
 /// What a month has cost so far.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Month {
     /// Where it begins, in the zone.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub since: OffsetDateTime,
     /// Where it ends.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub until: OffsetDateTime,
     /// What it has cost so far, in US dollars; none when no price is known.
     pub cost_usd: Option<f64>,
@@ -105,7 +107,7 @@ pub struct Month {
 }
 
 /// A model without a price.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct UnpricedModel {
     /// The model.

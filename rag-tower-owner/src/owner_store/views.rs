@@ -24,7 +24,7 @@ const KEEP: &str = "INSERT INTO rag_tower.saved_views (id, screen, name, query) 
 const DROP: &str = "DELETE FROM rag_tower.saved_views WHERE id = $1 RETURNING screen, name";
 
 /// A view.
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct SavedView {
     /// The view.
@@ -37,6 +37,7 @@ pub struct SavedView {
     pub query: String,
     /// When it was kept.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub created_at: OffsetDateTime,
 }
 

@@ -34,7 +34,7 @@ const MAX_WEBHOOK: usize = 2_000;
 /// A week.
 const MAX_WINDOW: i32 = 7 * 24 * 60;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Params {
     limit: Option<String>,
@@ -42,9 +42,9 @@ pub(super) struct Params {
     cursor: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+pub(super) struct Asked {
     name: String,
     metric: Metric,
     tenant_id: Option<Uuid>,

@@ -29,7 +29,7 @@ pub(super) type Range = (Option<OffsetDateTime>, Option<OffsetDateTime>);
 /// there once, and no other.
 macro_rules! filtered {
     ($name:ident { $($more:ident),* }) => {
-        #[derive(Debug, serde::Deserialize)]
+        #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub(super) struct $name {
             tenant_id: Option<String>,

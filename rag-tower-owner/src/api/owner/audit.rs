@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::auth::OwnerScope;
 use crate::owner_store::{AuditFilter, AuditLine, List};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Params {
     tenant_id: Option<String>,

@@ -18,7 +18,7 @@ use crate::http::nothing;
 use crate::owner_store::Entry;
 
 /// What there is, and of whom.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(super) struct DemoData {
     #[serde(flatten)]
     status: Status,

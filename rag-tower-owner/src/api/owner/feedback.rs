@@ -20,7 +20,7 @@ use crate::owner_store::{FeedbackFilter, FeedbackLine, List, ReviewState};
 /// The longest note, in characters.
 const MAX_NOTE: usize = 2_000;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Params {
     tenant_id: Option<String>,
@@ -33,9 +33,9 @@ pub(super) struct Params {
     cursor: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Review {
+pub(super) struct Review {
     state: ReviewState,
     note: Option<String>,
 }

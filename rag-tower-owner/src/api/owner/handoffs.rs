@@ -26,7 +26,7 @@ const MAX_NOTE: usize = 2_000;
 /// How long a reason is, in characters.
 const REASON: std::ops::RangeInclusive<usize> = 3..=500;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Params {
     tenant_id: Option<String>,
@@ -38,23 +38,23 @@ pub(super) struct Params {
     cursor: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Transition {
+pub(super) struct Transition {
     from: HandoffStatus,
     to: HandoffStatus,
     note: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Note {
+pub(super) struct Note {
     text: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Reveal {
+pub(super) struct Reveal {
     reason: String,
 }
 

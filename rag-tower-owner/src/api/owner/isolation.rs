@@ -15,14 +15,14 @@ use crate::auth::OwnerScope;
 use crate::isolation::Found;
 use crate::owner_store::FailedClosed;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Params {
     since: Option<String>,
     until: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(super) struct Isolation {
     #[serde(flatten)]
     found: Found,

@@ -68,7 +68,7 @@ macro_rules! asks {
 asks!(ListParams { limit, offset, cursor });
 asks!(ExportParams { format, columns });
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SpanParams {
     limit: Option<String>,

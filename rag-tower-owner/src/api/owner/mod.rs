@@ -11,7 +11,9 @@ mod handoffs;
 mod isolation;
 mod logs;
 mod moment;
+mod operations;
 mod prices;
+mod replay;
 mod system;
 pub(crate) mod tail;
 mod tenants;
@@ -25,6 +27,8 @@ use rag_tower::Stage;
 use rag_tower::http::Problem;
 use rag_tower::postgres::DatabaseError;
 
+pub(crate) use self::operations::operation;
+use crate::api::openapi;
 use crate::app::App;
 use crate::routes::OwnerEndpoint;
 
@@ -46,6 +50,7 @@ pub(crate) fn endpoint(method: MethodFilter, endpoint: OwnerEndpoint) -> MethodR
         OwnerEndpoint::LogTail => on(method, tail::tail),
         OwnerEndpoint::Log => on(method, logs::one),
         OwnerEndpoint::LogSpans => on(method, logs::spans),
+        OwnerEndpoint::Replay => on(method, replay::replay),
         OwnerEndpoint::Handoffs => on(method, handoffs::list),
         OwnerEndpoint::Handoff => on(method, handoffs::one),
         OwnerEndpoint::HandoffTransition => on(method, handoffs::transition),
@@ -73,6 +78,7 @@ pub(crate) fn endpoint(method: MethodFilter, endpoint: OwnerEndpoint) -> MethodR
         OwnerEndpoint::System => on(method, system::state),
         OwnerEndpoint::Isolation => on(method, isolation::state),
         OwnerEndpoint::IsolationCheck => on(method, isolation::check),
+        OwnerEndpoint::OpenApi => on(method, openapi::document),
     }
 }
 

@@ -29,9 +29,9 @@ const MAX_NOTE: usize = 500;
 /// The highest price of a million tokens that is not a slip, in US dollars.
 const MAX_PRICE: f64 = 1e6;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+pub(super) struct Asked {
     model: String,
     effective_from: String,
     input_per_million: f64,
@@ -39,7 +39,7 @@ struct Asked {
     note: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UsageParams {
     tenant_id: Option<String>,
@@ -50,7 +50,7 @@ pub(super) struct UsageParams {
     offset: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExportParams {
     tenant_id: Option<String>,

@@ -21,15 +21,15 @@ use crate::owner_store::{Standing, Stood, TenantDetail};
 /// How long a reason is, in characters.
 const REASON: std::ops::RangeInclusive<usize> = 3..=500;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Suspend {
+pub(super) struct Suspend {
     reason: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Resume {
+pub(super) struct Resume {
     reason: Option<String>,
 }
 

@@ -22,9 +22,9 @@ const MAX_NAME: usize = 80;
 /// The longest query, in bytes.
 const MAX_QUERY: usize = 2_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewView {
+pub(super) struct NewView {
     screen: String,
     name: String,
     query: String,

@@ -65,7 +65,7 @@ const EVENTS: &str = "SELECT e.id, e.ts, e.kind, e.value, e.threshold, e.attempt
 const COUNT_EVENTS: &str = "SELECT count(*) FROM rag_tower.alert_events WHERE alert_id = $1";
 
 /// A figure that a rule watches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Metric {
@@ -90,7 +90,7 @@ pub enum Metric {
 }
 
 /// On which side of its threshold a figure is worth telling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Comparison {
     /// When it is above.
@@ -134,7 +134,7 @@ pub enum WebhookChange {
 }
 
 /// A rule in a list, and how it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct AlertLine {
     #[serde(flatten)]
@@ -145,7 +145,7 @@ pub struct AlertLine {
     last_delivery: Option<LastDelivery>,
 }
 
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
 struct AlertRow {
     id: Uuid,
     name: String,
@@ -160,17 +160,21 @@ struct AlertRow {
     enabled: bool,
     state: String,
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     since: OffsetDateTime,
     last_value: Option<f64>,
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<crate::api::Moment>")]
     evaluated_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     created_at: OffsetDateTime,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 struct LastDelivery {
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     ts: OffsetDateTime,
     ok: bool,
     status: Option<i32>,
@@ -178,13 +182,14 @@ struct LastDelivery {
 }
 
 /// What became of a rule, once.
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct AlertEvent {
     /// The event.
     pub id: Uuid,
     /// When.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub ts: OffsetDateTime,
     /// `firing`, `resolved`, `no_data` or `test`.
     pub kind: String,
@@ -196,6 +201,7 @@ pub struct AlertEvent {
     pub attempts: i32,
     /// When it was called last.
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<crate::api::Moment>")]
     pub attempted_at: Option<OffsetDateTime>,
     /// Whether it took it.
     pub ok: Option<bool>,

@@ -49,11 +49,12 @@ const TEST: &str = concat!(
 );
 
 /// What a webhook is told. As JSON it is what is sent.
-#[derive(Clone, Debug, FromRow, Serialize)]
+#[derive(Clone, Debug, FromRow, Serialize, schemars::JsonSchema)]
 pub(crate) struct Notice {
     /// The event.
     id: Uuid,
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     ts: OffsetDateTime,
     #[serde(rename = "event")]
     kind: String,
@@ -72,7 +73,7 @@ pub(crate) struct Notice {
 }
 
 /// What came of telling it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub(crate) struct Delivery {
     /// Whether it was taken.
     pub(crate) ok: bool,

@@ -21,14 +21,16 @@ const PER_OCTAVE: f64 = 2.0;
 const LOWEST: i32 = -8;
 
 /// What happened over time. The sum of all buckets is what the figures of the range say.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Timeseries {
     /// Where it begins.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub since: OffsetDateTime,
     /// Where it ends, which is no longer part of it.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub until: OffsetDateTime,
     /// The zone whose days these are.
     pub zone: String,
@@ -39,14 +41,16 @@ pub struct Timeseries {
 }
 
 /// What happened in a stretch of time.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Bucket {
     /// Where it begins.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub ts: OffsetDateTime,
     /// Where it ends.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub until: OffsetDateTime,
     /// Asks.
     pub requests: i64,
@@ -79,14 +83,16 @@ pub struct Bucket {
 }
 
 /// How long asks took over time: how many of each column are in which row.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Heatmap {
     /// Where it begins.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub since: OffsetDateTime,
     /// Where it ends, which is no longer part of it.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub until: OffsetDateTime,
     /// The zone whose days these are.
     pub zone: String,
@@ -101,19 +107,21 @@ pub struct Heatmap {
 }
 
 /// A column of a heatmap.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Column {
     /// Where it begins.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub ts: OffsetDateTime,
     /// Where it ends.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub until: OffsetDateTime,
 }
 
 /// What happened by kind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Breakdown {
     /// What kinds are told apart by.
@@ -125,7 +133,7 @@ pub struct Breakdown {
 }
 
 /// A kind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Part {
     /// The value, of a tenant its id; none for asks without one.
@@ -138,7 +146,7 @@ pub struct Part {
 }
 
 /// What happened, of a kind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Share {
     /// Asks.

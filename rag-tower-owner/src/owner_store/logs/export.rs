@@ -48,7 +48,7 @@ pub(crate) const LOG_COLUMNS: [&str; 24] = [
 pub(crate) const USUAL_LOG_COLUMNS: usize = 21;
 
 /// An ask with the texts that may be long.
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
 struct LongLine {
     #[serde(flatten)]
     #[sqlx(flatten)]

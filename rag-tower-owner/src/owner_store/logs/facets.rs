@@ -47,7 +47,7 @@ const LATER: &str = "SELECT (SELECT count(DISTINCT f.trace_id) FROM rag_tower.us
 ///
 /// Without a text, a facet counts what choosing another of its values would show: its own part of the filter plays no part.
 /// With a text, or a part that only the rows know, it counts the matches.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct LogFacets {
     /// By route.
@@ -77,7 +77,7 @@ pub struct LogFacets {
 }
 
 /// How many asks have a value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct FacetCount {
     /// The value, of a tenant its id; none for asks without one.

@@ -78,7 +78,7 @@ const LONG: Shape = Shape {
 };
 
 /// A page of asks.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct LogPage<T = LogLine> {
     /// The asks, newest first.
@@ -94,17 +94,19 @@ pub struct LogPage<T = LogLine> {
     pub complete: bool,
     /// Where it stopped: everything from then on has been searched.
     #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::api::Moment>")]
     pub searched_until: Option<OffsetDateTime>,
 }
 
 /// An ask in a list.
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct LogLine {
     /// The ask.
     pub trace_id: Uuid,
     /// When it began.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub ts: OffsetDateTime,
     /// Whose it is.
     pub tenant_id: Uuid,

@@ -40,12 +40,13 @@ const SPANS: &str = "SELECT jsonb_array_length(r.spans)::bigint,
     FROM rag_tower.request_traces r WHERE r.trace_id = $1 AND r.ts = $2";
 
 /// An ask in full.
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
 #[expect(missing_docs, reason = "the fields are the columns of the trace row, documented there")]
 #[non_exhaustive]
 pub struct TraceDetail {
     pub trace_id: Uuid,
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub ts: OffsetDateTime,
     pub tenant_id: Uuid,
     pub tenant: Option<String>,
@@ -90,13 +91,14 @@ pub struct TraceDetail {
 }
 
 /// Another ask of a conversation.
-#[derive(Clone, Debug, Serialize, FromRow)]
+#[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Related {
     /// The ask.
     pub trace_id: Uuid,
     /// When it began.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "crate::api::Moment")]
     pub ts: OffsetDateTime,
     /// How it ended.
     pub status: String,
@@ -105,7 +107,7 @@ pub struct Related {
 }
 
 /// Some of an ask's spans.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct Spans {
     /// The spans, in the order in which they ended.
