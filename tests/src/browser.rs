@@ -190,7 +190,8 @@ impl Page {
         &self.errors
     }
 
-    async fn command(&mut self, method: &str, parameters: Value) -> Value {
+    /// Sends a command of the DevTools protocol, and returns its result.
+    pub async fn command(&mut self, method: &str, parameters: Value) -> Value {
         self.sent += 1;
         let command = json!({"id": self.sent, "method": method, "params": parameters});
         self.socket.send(Message::text(command.to_string())).await.expect("DevTools");

@@ -1,7 +1,7 @@
 //! What keeping a row of every ask costs, and what its figures cost: rows of 1 to 4 kB through the writer, the store alone
 //! and a bare COPY into an identical table; then the overview of a day, a month and a year over a tenth of the small rows
-//! and over all of them, beside the same figures from the rows; then the owner's lists, searches and counts. Ends with one
-//! line `RESULT {json}`.
+//! and over all of them, beside the same figures from the rows, and the console over those in a browser; then the owner's
+//! lists, searches and counts. Ends with one line `RESULT {json}`.
 //!
 //! `cargo bench -p rag-tower-tests --bench trace_store`
 //!
@@ -10,12 +10,13 @@
 //! | `--written N` | rows of 1 to 4 kB, a million by default |
 //! | `--rows N` | small rows under the overview, ten million by default |
 //! | `--listed N` | rows of 1 to 4 kB under the owner's lists, a million by default |
-//! | `--only writing`, `figures` or `pages` | one of the three |
-//! | `--keep FOLDER` | with `--only figures` or `pages`: keeps the rows there, and measures over those that it finds |
+//! | `--only writing`, `figures`, `console` or `pages` | one of the four; the console needs rows that `figures` has kept |
+//! | `--keep FOLDER` | with `--only figures`, `console` or `pages`: keeps the rows there, and measures over those that it finds |
 //!
 //! A private Postgres is started for it, durable and with the settings that a server's has; it is refused when the disk of
 //! the temporary folder has too little room.
 
+mod console;
 mod figures;
 mod pages;
 mod rows;
@@ -90,15 +91,20 @@ async fn main() {
         result.extend(writing::run(&mut bench, written).await);
         bench.end().await;
     }
-    if does("figures") {
+    if does("figures") || does("console") {
         let kept = argument("--keep").map(PathBuf::from);
         let mut bench = Bench::start(kept.as_deref().unwrap_or(&folder.path().join("figures"))).await;
-        result.extend(figures::run(&mut bench, rows).await);
+        if does("figures") {
+            result.extend(figures::run(&mut bench, rows).await);
+        }
+        if does("console") {
+            result.extend(console::run(&mut bench).await);
+        }
         bench.kept = kept.is_some();
         bench.end().await;
     }
     if does("pages") {
-        let kept = argument("--keep").filter(|_| !does("figures")).map(PathBuf::from);
+        let kept = argument("--keep").filter(|_| only.as_deref() == Some("pages")).map(PathBuf::from);
         let mut bench = Bench::start(kept.as_deref().unwrap_or(&folder.path().join("pages"))).await;
         result.extend(pages::run(&mut bench, listed).await);
         bench.kept = kept.is_some();
