@@ -57,6 +57,12 @@ impl Filter {
         Ok(self)
     }
 
+    /// True when there is no condition.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The conditions; all must hold.
     #[must_use]
     pub fn conditions(&self) -> &[Condition] {

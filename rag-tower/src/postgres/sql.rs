@@ -301,11 +301,12 @@ statements! {
         "INSERT INTO rag_tower.request_traces (
              trace_id, ts, tenant_id, branch_id, request_id, session_id, subject, channel, route, status, finish, reason,
              question, answer, latency_us, ttft_us, input_tokens, output_tokens, estimated, cost_estimate, llm_provider,
-             llm_model, confidence, error_kind, error_stage, error, degraded, sources, tool_metadata, spans, hits, search_text)
+             llm_model, confidence, error_kind, error_stage, error, degraded, sources, tool_metadata, spans, hits, search_text,
+             receipt)
          SELECT trace_id, ts, tenant_id, branch_id, request_id, session_id, subject, channel, route, status, finish, reason,
              question, answer, latency_us, ttft_us, input_tokens, output_tokens, estimated, cost_nanos * 0.000000001,
              llm_provider, llm_model, confidence, error_kind, error_stage, error, degraded::jsonb, sources::jsonb,
-             tool_metadata::jsonb, spans::jsonb, hits::jsonb, search_text
+             tool_metadata::jsonb, spans::jsonb, hits::jsonb, search_text, receipt::jsonb
          FROM (SELECT
              unnest($1::uuid[]) AS trace_id, unnest($2::timestamptz[]) AS ts, unnest($3::uuid[]) AS tenant_id,
              unnest($4::uuid[]) AS branch_id, unnest($5::text[]) AS request_id, unnest($6::uuid[]) AS session_id,
@@ -318,7 +319,8 @@ statements! {
              unnest($22::text[]) AS llm_model, unnest($23::real[]) AS confidence, unnest($24::text[]) AS error_kind,
              unnest($25::text[]) AS error_stage, unnest($26::text[]) AS error, unnest($27::text[]) AS degraded,
              unnest($28::text[]) AS sources, unnest($29::text[]) AS tool_metadata, unnest($30::text[]) AS spans,
-             unnest($31::text[]) AS hits, unnest($32::text[]) AS search_text) r
+             unnest($31::text[]) AS hits, unnest($32::text[]) AS search_text,
+             unnest($33::text[]) AS receipt) r
          ON CONFLICT DO NOTHING RETURNING trace_id";
 
     JOBS CLOSE_PARTITIONS = "SELECT rag_tower.close_partitions($1, $2)";

@@ -146,6 +146,7 @@ fn insert_statement(rows: &[TraceRow]) -> QueryScalar<'_, Postgres, Uuid, PgArgu
         .bind(all(rows, spans))
         .bind(all(rows, |row| json_of(&row.hits)))
         .bind(all(rows, |row| search_text::of_row(row.question.as_deref(), row.answer.as_deref())))
+        .bind(all(rows, |row| row.receipt.as_ref().map(json_of)))
 }
 
 /// JSON as text, which Postgres parses: there is no need for a tree of values in between.

@@ -11,7 +11,7 @@ use crate::filter::Filter;
 use crate::passage::{Passage, Passages};
 use crate::scoped::Scoped;
 use crate::tenant::TenantScope;
-use crate::trace::TraceHandle;
+use crate::trace::{Confines, IsolationReceipt, TraceHandle};
 
 /// A search: by text alone (`Query`), or by text and vector (`Query<Embedding>`), so that one embedding serves any
 /// number of sources.
@@ -51,14 +51,17 @@ impl<S, V> Retrieve<V> for S where
 {
 }
 
-/// Asks a source, and lets in what it found when the scope admits all of it. The stage's time is on the trace.
+/// Asks a source, and lets in what it found when the scope admits all of it. The stage's time is on the trace, and the
+/// receipt of what it was confined to.
 ///
 /// # Errors
 /// The source's own, and [`Isolation`](crate::ErrorKind::Isolation) when any passage is foreign.
 pub async fn fetch<V, R: Retrieve<V>>(source: R, query: Query<V>) -> Result<Passages, Error> {
     let timer = query.trace.time(Stage::Retrieve);
+    let (trace, confines) = (query.trace.clone(), Confines::of(&query.scope, &query.filter));
     let found = fetch_part(source, query).await;
     drop(timer);
+    trace.set_receipt(IsolationReceipt::new(confines, &found));
     found
 }
 

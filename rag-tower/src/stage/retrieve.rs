@@ -205,6 +205,7 @@ mod tests {
     use crate::error::{ErrorKind, Stage};
     use crate::passage::Passage;
     use crate::scoped::Scoped;
+    use crate::trace::Verdict;
 
     fn embedded() -> Embedded {
         Embedded { ask: testing::ask("q"), embedding: Embedding::new([1.0]) }
@@ -231,6 +232,9 @@ mod tests {
             facts.hits.iter().map(|hit| (&*hit.source, hit.rank, hit.score, hit.fused)).collect();
         assert_eq!(hits, [("dense", 1, 0.7, 0.9), ("sparse", 3, 11.0, 0.9), ("passages", 2, 0.4, 0.4)]);
         assert_eq!(facts.spans[0].stage, Stage::Retrieve);
+        let receipt = facts.receipt.unwrap();
+        assert_eq!(receipt.filter.tenant_id, testing::ask("q").scope().tenant());
+        assert_eq!((receipt.admitted, receipt.verdict), (3, Verdict::Passed));
     }
 
     #[tokio::test]
@@ -241,8 +245,10 @@ mod tests {
         let words = KeywordLayer::new(testing::source(foreign())).layer(leaf.clone());
         // The limit hides the foreign passage from the next stage, not from the door.
         let cut = KeywordLayer::new(testing::source(foreign())).with_limit(1).layer(leaf.clone());
+        let request = embedded();
+        let trace = request.trace().clone();
         let errors = [
-            dense.oneshot(embedded()).await.unwrap_err(),
+            dense.oneshot(request).await.unwrap_err(),
             words.oneshot(testing::ask("q")).await.unwrap_err(),
             cut.oneshot(testing::ask("q")).await.unwrap_err(),
         ];
@@ -250,6 +256,8 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Isolation);
         }
         assert_eq!(leaf.calls(), 0);
+        let receipt = trace.snapshot().receipt.unwrap();
+        assert_eq!((receipt.admitted, receipt.verdict), (0, Verdict::Foreign));
     }
 
     #[tokio::test]

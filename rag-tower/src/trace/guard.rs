@@ -215,6 +215,7 @@ impl Guard {
             cost_estimate: facts.cost_estimate.filter(|cost| cost.is_finite()),
             llm_provider: facts.llm_provider,
             llm_model: facts.llm_model,
+            receipt: facts.receipt,
         })
     }
 }

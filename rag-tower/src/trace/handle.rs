@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::Outcome;
+use super::{IsolationReceipt, Outcome, Verdict};
 use crate::answer::Usage;
 use crate::ask::{AskId, Channel, SessionId};
 use crate::error::Stage;
@@ -62,6 +62,8 @@ pub struct Facts {
     pub spans: Vec<Span>,
     /// What each source found.
     pub hits: Vec<HitRecord>,
+    /// What kept the tenant apart while passages were looked for.
+    pub receipt: Option<IsolationReceipt>,
     /// How well what was found fits, 0 to 1.
     pub confidence: Option<f32>,
     /// Sources that were down while others answered.
@@ -201,6 +203,15 @@ impl TraceHandle {
     /// Adds what a source found.
     pub fn record_hits(&self, hits: impl IntoIterator<Item = HitRecord>) {
         self.facts().hits.extend(hits);
+    }
+
+    /// Says what a search was confined to and what came of it. The last search of an ask counts, unless an earlier one met
+    /// something foreign.
+    pub(crate) fn set_receipt(&self, receipt: IsolationReceipt) {
+        let mut facts = self.facts();
+        if facts.receipt.as_ref().is_none_or(|kept| kept.verdict != Verdict::Foreign) {
+            facts.receipt = Some(receipt);
+        }
     }
 
     /// Marks the chunks that went into the prompt.

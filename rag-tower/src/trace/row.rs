@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use super::{HitRecord, Outcome, Span};
+use super::{HitRecord, IsolationReceipt, Outcome, Span};
 use crate::answer::Usage;
 use crate::ask::{AskId, Channel, SessionId};
 use crate::error::BoxError;
@@ -73,6 +73,9 @@ pub struct TraceRow {
     pub llm_provider: Option<Arc<str>>,
     /// The model.
     pub llm_model: Option<Arc<str>>,
+    /// What kept the tenant apart while passages were looked for; none when nothing was.
+    #[serde(default)]
+    pub receipt: Option<IsolationReceipt>,
 }
 
 // === impl TraceRow ===
@@ -107,6 +110,7 @@ impl TraceRow {
             cost_estimate: None,
             llm_provider: None,
             llm_model: None,
+            receipt: None,
         }
     }
 

@@ -26,7 +26,7 @@ function byChunk(trace) {
   for (const hit of trace.hits ?? []) {
     if (!hit || typeof hit !== "object") continue;
     const id = hit.chunk ?? hit.chunk_id;
-    const one = chunks.get(id) ?? { id, document: hit.document, fused: hit.fused, used: false, verdict: hit.verdict, source: named.get(id), by: {} };
+    const one = chunks.get(id) ?? { id, document: hit.document, fused: hit.fused, used: false, verdict: hit.verdict ?? trace.receipt?.verdict, source: named.get(id), by: {} };
     one.used ||= Boolean(hit.used);
     one.verdict ??= hit.verdict;
     one.by[hit.source] = hit;
@@ -111,7 +111,7 @@ function receipt(receipt) {
   return h(
     "div",
     { class: "receipt" },
-    simple.length > 0 && h("dl", { class: "facts" }, simple.map(([name, value]) => h("div", {}, h("dt", {}, has(`receipt_${name}`) ? t(`receipt_${name}`) : visible(name)), h("dd", {}, visible(value))))),
+    simple.length > 0 && h("dl", { class: "facts" }, simple.map(([name, value]) => h("div", {}, h("dt", {}, has(`receipt_${name}`) ? t(`receipt_${name}`) : visible(name)), h("dd", {}, name === "verdict" ? verdict(value) : visible(value))))),
     filter !== undefined && section("filter_sent", pretty(filter)),
     Object.keys(deep).length > 0 && pretty(deep),
   );

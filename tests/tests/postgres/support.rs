@@ -53,6 +53,9 @@ pub fn trace_row_of(id: AskId, tenant: &str) -> TraceRow {
         "cost_estimate": 0.0125,
         "llm_provider": "extractive",
         "llm_model": "none",
+        "receipt": {
+            "filter": {"tenant_id": TenantId::named(tenant), "branches": null}, "admitted": 2, "verdict": "passed"
+        },
     }))
     .unwrap();
     row.ts = id.timestamp().unwrap();

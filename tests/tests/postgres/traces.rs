@@ -56,6 +56,12 @@ async fn every_field_arrives() {
         ("error", Value::Null),
         ("error_kind", Value::Null),
         ("degraded", serde_json::json!(["keyword"])),
+        (
+            "receipt",
+            serde_json::json!({
+                "filter": {"tenant_id": id_of("a"), "branches": null}, "admitted": 2, "verdict": "passed"
+            }),
+        ),
         ("tool_metadata", serde_json::json!({"fee": 6_500_000})),
         ("spans", serde_json::json!([{"stage": "retrieve", "start_us": 10, "duration_us": 200}])),
     ] {

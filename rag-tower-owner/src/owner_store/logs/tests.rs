@@ -589,6 +589,9 @@ async fn a_trace_has_its_conversation_its_ticket_and_its_stages() {
     let fixture = Fixture::new().await;
     let (store, owner) = (OwnerStore::new(&fixture.database), OwnerScope::for_test());
     let session = rag_tower::ask::SessionId::generate();
+    let receipt = serde_json::json!({
+        "filter": {"tenant_id": TenantId::named("a"), "branches": null}, "admitted": 3, "verdict": "passed",
+    });
     let mut rows: Vec<TraceRow> = (0..4).map(|n| fine_row(n * 6)).collect();
     for (n, row) in rows.iter_mut().enumerate() {
         // the last is another tenant's of the same session, which cannot be
@@ -601,6 +604,7 @@ async fn a_trace_has_its_conversation_its_ticket_and_its_stages() {
             duration: Duration::from_micros(7),
         };
         row.spans = (0..120).map(span).collect();
+        row.receipt = Some(serde_json::from_value(receipt.clone()).unwrap());
     }
     PgTraceStore::new(&fixture.database).insert(&rows).await.unwrap();
     let mut ticket = NewHandoff::new("asked_for_a_person");
@@ -612,7 +616,7 @@ async fn a_trace_has_its_conversation_its_ticket_and_its_stages() {
     assert_eq!(related, [rows[0].trace_id.as_uuid(), rows[2].trace_id.as_uuid()]);
     assert!(trace.related[0].question_preview.as_deref().unwrap().contains("09****678"));
     assert_eq!(trace.handoff.unwrap()["id"], serde_json::json!(ticket.id));
-    assert_eq!((trace.receipt, trace.prompt), (None, None));
+    assert_eq!((trace.receipt, trace.prompt), (Some(receipt), None));
     assert_eq!(trace.error.as_deref(), Some("mail to a***@example.com"));
     let page = store.spans(&owner, rows[1].trace_id, 100, 15).await.unwrap().unwrap();
     assert_eq!((page.total, page.next, page.items[0]["start_us"].as_i64()), (120, Some(115), Some(100)));

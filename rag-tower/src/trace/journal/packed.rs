@@ -7,7 +7,7 @@
 //! | text | its length, then itself; what has a name in a closed set is that name |
 //! | a list | how many, then each |
 //! | what may be missing | one that says whether it is there, then itself |
-//! | an outcome, a tool's facts | as text, in JSON |
+//! | an outcome, a tool's facts, a receipt | as text, in JSON |
 //!
 //! A row takes half of what it takes as JSON, and a quarter when most of it is ids. That is what an ask pays for: its
 //! checksum, and the pages of the system's cache.
@@ -27,11 +27,13 @@ use crate::ask::{AskId, Channel, SessionId};
 use crate::error::Stage;
 use crate::passage::{ChunkId, DocumentId, Source};
 use crate::tenant::{BranchId, TenantId};
-use crate::trace::{HitRecord, Outcome, Span, TraceRow};
+use crate::trace::{HitRecord, IsolationReceipt, Outcome, Span, TraceRow};
 
 /// The first byte of a packed row. Another list of fields is another form, under another number.
-const FORM: u8 = 1;
-/// The first byte of a row as JSON, the form before this one.
+const FORM: u8 = 2;
+/// The form before this one, which ends before the receipt.
+const WITHOUT_RECEIPT: u8 = 1;
+/// The first byte of a row as JSON, the form before those.
 const JSON: u8 = b'{';
 
 /// Adds a row to bytes.
@@ -44,6 +46,11 @@ pub(super) fn pack(row: &TraceRow, into: &mut Vec<u8>) {
 pub(super) fn unpack(bytes: &[u8]) -> Option<TraceRow> {
     match bytes.split_first()? {
         (&FORM, mut rest) => TraceRow::unpack(&mut rest).filter(|_| rest.is_empty()),
+        (&WITHOUT_RECEIPT, rest) => {
+            let whole = [rest, &[u8::from(false)]].concat();
+            let mut rest = &whole[..];
+            TraceRow::unpack(&mut rest).filter(|_| rest.is_empty())
+        }
         (&JSON, _) => serde_json::from_slice(bytes).ok(),
         _ => None,
     }
@@ -77,7 +84,7 @@ fields! {
     TraceRow {
         trace_id, ts, tenant_id, branch_id, subject, session_id, request_id, channel, route, outcome, error, latency, ttft,
         question, answer, sources, tool_metadata, spans, hits, confidence, degraded, usage, cost_estimate, llm_provider,
-        llm_model,
+        llm_model, receipt,
     }
     Source { n, doc_id, file_name, title, chunk, snippet, score }
     Span { stage, start, duration }
@@ -135,7 +142,7 @@ macro_rules! as_json {
     )+};
 }
 
-as_json! { Outcome, Map<String, Value> }
+as_json! { Outcome, Map<String, Value>, IsolationReceipt }
 
 macro_rules! fractions {
     ($($name:ident)+) => {$(
@@ -326,6 +333,7 @@ mod tests {
             "hits": [with(json!({"source": "dense", "rank": 300, "score": -1.5, "fused": 0.5, "used": true}))],
             "confidence": 0.75, "degraded": ["lexical"], "cost_estimate": 0.0004, "llm_provider": "p", "llm_model": "m",
             "usage": {"input_tokens": u64::MAX, "output_tokens": 128, "estimated": true},
+            "receipt": {"filter": {"tenant_id": id, "branches": [id]}, "admitted": 6, "verdict": "passed"},
         }))
         .unwrap()
     }
@@ -347,7 +355,18 @@ mod tests {
         });
         let bare: TraceRow = serde_json::from_value(bare).unwrap();
         assert_eq!(unpack(&packed(&bare)), Some(bare));
-        assert!(packed(&full).len() * 2 < serde_json::to_vec(&full).unwrap().len());
+        // a receipt is JSON in either
+        let plain = TraceRow { receipt: None, ..full };
+        assert!(packed(&plain).len() * 2 < serde_json::to_vec(&plain).unwrap().len());
+    }
+
+    #[test]
+    fn a_row_of_the_form_before_is_read_too() {
+        let without = TraceRow { receipt: None, ..row() };
+        let mut before = packed(&without);
+        before[0] = WITHOUT_RECEIPT;
+        before.pop();
+        assert_eq!(unpack(&before), Some(without));
     }
 
     #[test]
