@@ -52,12 +52,15 @@ async fn take() {
             show(&mut page, &server, query).await;
             save(&mut page, &folder.join(format!("{name}-{look}.png"))).await;
         }
-        show(&mut page, &server, "screen=logs&range=30d").await;
+        // one that looked for passages: its trace, and why it was answered so
+        show(&mut page, &server, "screen=logs&range=30d&route=course_search").await;
         page.click(".opener").await;
         page.until("document.querySelector('#drawer[open] .body:not([aria-busy])') !== null").await;
         save(&mut page, &folder.join(format!("trace-{look}.png"))).await;
+        page.click("#drawer [data-tab=retrieval]").await;
+        save(&mut page, &folder.join(format!("why-{look}.png"))).await;
     }
-    println!("{} pictures in {}", LOOKS.len() * (all.len() + 1), folder.display());
+    println!("{} pictures in {}", LOOKS.len() * (all.len() + 2), folder.display());
 }
 
 /// A month of demo traffic where the server can make it, and a few asks in any case.
