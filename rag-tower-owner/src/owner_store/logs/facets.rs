@@ -23,6 +23,8 @@ const MATCHES: usize = 10_000;
 const SEARCH: Duration = Duration::from_millis(50);
 /// The newest asks, of which those are counted of which the rollups know nothing.
 const SAMPLE: usize = 1_000;
+/// How long those are looked for.
+const GLANCE: Duration = Duration::from_millis(20);
 /// The most values of a facet.
 const VALUES: usize = 50;
 /// The tenants that the registry knows.
@@ -188,7 +190,7 @@ async fn of_all(mut tx: OwnerTx, filter: &LogFilter) -> Result<LogFacets, Databa
     let total: i64 = slices.iter().filter(|slice| but(4, slice)).map(|slice| slice.requests).sum();
     let tenants = PgRollups::tenants(&mut tx, &which).await?;
     let windows = windows(&mut tx, filter, None, false).await?;
-    let newest = narrowed(&mut tx, filter, KIND, windows, None, (SAMPLE, SEARCH)).await?;
+    let newest = narrowed(&mut tx, filter, KIND, windows, None, (SAMPLE, GLANCE)).await?;
     let Sample { reason, feedback, handoff, cache, sampled } = sample(&mut tx, &newest.rows).await?;
     Ok(LogFacets {
         reason,

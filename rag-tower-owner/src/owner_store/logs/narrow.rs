@@ -10,10 +10,10 @@ use sqlx::FromRow;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::LogFilter;
 use super::select::{Rows, Shape};
 use super::walk::Found;
 use super::windows::Windows;
+use super::{AT_ONCE, LogFilter};
 use crate::owner_store::page::Cursor;
 
 /// Rows that the first statement looks through, about, and that any does at most.
@@ -53,7 +53,9 @@ where
             within += window.rows;
             within >= much
         });
-        let later = windows.split_off(enough.map_or(windows.len(), |last| last + 1));
+        // many stretches with hardly a row each take long to plan
+        let now = enough.map_or(windows.len(), |last| last + 1).min(AT_ONCE);
+        let later = windows.split_off(now);
         let stretches: Vec<_> = windows.iter().map(|window| window.stretch).collect();
         let wanted = i64::try_from(most - rows.len()).unwrap_or(i64::MAX);
         let mut statement = Rows { filter, stretches: &stretches, after }.newest(shape, wanted, 0);
