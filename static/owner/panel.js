@@ -10,7 +10,8 @@ let watching = null;
 addEventListener("popstate", () => read().screen === watching?.screen && watching.sync());
 
 /**
- * A panel for the things of a screen. `load(id, signal, reload)` gives its content as nodes.
+ * A panel for the things of a screen. `load(id, signal)` gives its content as nodes, again each time the screen is drawn: after a
+ * change it is enough to load that.
  * Gives `open(id)` for the rows, and `sync()`, which the screen calls when it is drawn.
  */
 export function panel({ title, load }, tools) {
@@ -56,7 +57,7 @@ function show(id, title, first, leave) {
   });
   const reload = async () => {
     try {
-      const content = await load(id, signal, reload);
+      const content = await load(id, signal);
       if (!signal.aborted) fill(body, content);
     } catch (problem) {
       if (!signal.aborted && problem.status !== 401) fill(body, failure(problem, reload));

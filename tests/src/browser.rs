@@ -96,8 +96,12 @@ impl Page {
 
     /// Clicks on an element.
     pub async fn click(&mut self, selector: &str) {
-        self.until(&format!("document.querySelector({}) !== null", json!(selector))).await;
-        self.eval(&format!("document.querySelector({}).click()", json!(selector))).await;
+        // found and clicked at once: what is drawn anew meanwhile would be gone
+        self.until(&format!(
+            "(() => {{ const it = document.querySelector({}); it?.click(); return it !== null; }})()",
+            json!(selector)
+        ))
+        .await;
     }
 
     /// Presses a key, such as `j`, `Enter` or `Shift+ArrowDown`.

@@ -22,7 +22,7 @@ export const dated = false;
 
 export async function load(state, signal, tools) {
   const list = await tools.get("/alerts");
-  const one = panel({ title: "alert", load: (id, signal, reload) => detail(id, signal, reload, tools) }, tools);
+  const one = panel({ title: "alert", load: (id, signal) => detail(id, signal, tools) }, tools);
   one.sync();
   const bar = h("div", { class: "toolbar" }, h("p", { class: "small", i18n: "alerts_about" }), h("span", { class: "spring" }), button("alert_add", () => edit(null, tools, tools.reload), { kind: "button primary", id: "alert-add" }));
   if (list.items.length === 0) return [bar, empty("empty_alerts", "empty_alerts_hint")];
@@ -68,15 +68,11 @@ function delivery(last) {
 
 // --- one alert ---
 
-async function detail(id, signal, reload, tools) {
+async function detail(id, signal, tools) {
   const path = `/alerts/${encodeURIComponent(id)}`;
   const [list, events] = await Promise.all([tools.get("/alerts", {}, signal), tools.get(`${path}/events`, { limit: EVENTS }, signal)]);
   const item = list.items.find((one) => String(one.id) === id);
   if (!item) return empty("alert_gone", "alert_gone_hint");
-  const again = () => {
-    tools.reload();
-    return reload();
-  };
   const told = h("div", { role: "status" });
   const fire = button(
     "alert_test",
@@ -97,7 +93,7 @@ async function detail(id, signal, reload, tools) {
   );
   return [
     h("div", { class: "summary" }, h("strong", {}, h("bdi", {}, visible(item.name))), badge(item)),
-    h("div", { class: "actions" }, button("alert_edit", () => edit(item, tools, again), { kind: "button primary" }), fire, button("remove", () => removeAlert(item, tools), { kind: "button danger" })),
+    h("div", { class: "actions" }, button("alert_edit", () => edit(item, tools, tools.reload), { kind: "button primary" }), fire, button("remove", () => removeAlert(item, tools), { kind: "button danger" })),
     told,
     part(
       "alert_rule",

@@ -20,7 +20,7 @@ const NEXT = { new: ["contacted", "closed"], contacted: ["closed"], closed: [] }
 
 export async function load(state, signal, tools) {
   const fetch = (from, more) => tools.get("/handoffs", { ...scope(from), status: from.state, ...more });
-  const one = panel({ title: "handoff", load: (id, signal, reload) => detail(id, signal, reload, tools) }, tools);
+  const one = panel({ title: "handoff", load: (id, signal) => detail(id, signal, tools) }, tools);
   const board = state.layout === "board";
   const lists = board
     ? await Promise.all(STATES.map((name) => fetch({ ...state, state: name }, { limit: ON_BOARD })))
@@ -85,12 +85,8 @@ function column(name, list, open, tools) {
 
 // --- one ticket ---
 
-async function detail(id, signal, reload, tools) {
+async function detail(id, signal, tools) {
   const item = await tools.get(`/handoffs/${encodeURIComponent(id)}`, {}, signal);
-  const again = () => {
-    tools.reload();
-    return reload();
-  };
   const problems = h("div");
   const note = h("textarea", { id: "handoff-note", class: "input", rows: "2", maxlength: "2000", required: true, hint: "note_hint" });
   const write = async (event) => {
@@ -98,7 +94,7 @@ async function detail(id, signal, reload, tools) {
     fill(problems);
     try {
       await tools.post(`/handoffs/${encodeURIComponent(id)}/notes`, { text: note.value.trim() });
-      await again();
+      await tools.reload();
     } catch (problem) {
       fill(problems, failure(problem));
     }
@@ -110,7 +106,7 @@ async function detail(id, signal, reload, tools) {
       statusBadge(item.status),
       waiting(item),
       h("span", { class: "spring" }),
-      (NEXT[item.status] ?? []).map((to, n) => button(`move_${to}`, () => move(item, to, tools, again), { kind: n === 0 ? "button primary" : "button" })),
+      (NEXT[item.status] ?? []).map((to, n) => button(`move_${to}`, () => move(item, to, tools, tools.reload), { kind: n === 0 ? "button primary" : "button" })),
     ),
     part("message", [], said(item.message, "text")),
     facts(

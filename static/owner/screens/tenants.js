@@ -18,7 +18,7 @@ export const dated = false;
 
 export async function load(state, signal, tools) {
   const list = await tools.get("/tenants");
-  const one = panel({ title: "tenant", load: (id, signal, reload) => detail(id, signal, reload, tools) }, tools);
+  const one = panel({ title: "tenant", load: (id, signal) => detail(id, signal, tools) }, tools);
   one.sync();
   if (list.items.length === 0) return empty("empty_tenants", "empty_tenants_hint");
   const columns = [
@@ -49,13 +49,9 @@ function errors(item) {
   return [number(item.errors_24h), " ", h("span", { class: item.requests_24h < FEW ? "few" : "small" }, `(${rate})`)];
 }
 
-async function detail(id, signal, reload, tools) {
+async function detail(id, signal, tools) {
   const item = await tools.get(`/tenants/${encodeURIComponent(id)}`, {}, signal);
   const link = (screen, key, patch) => h("a", { class: "button", href: tools.link(screen, { tenant_id: item.id, ...patch }), i18n: key });
-  const again = () => {
-    tools.reload();
-    return reload();
-  };
   return [
     h("div", { class: "summary" }, h("strong", {}, h("bdi", {}, visible(item.name))), badge(item)),
     h("div", { class: "actions" }, link("logs", "tenant_logs", { range: "24h", since: "", until: "" }), link("logs", "tenant_errors", { range: "24h", since: "", until: "", status: "ERROR" }), screenNamed("usage") && link("usage", "tenant_usage", { range: "30d", since: "", until: "" })),
@@ -77,8 +73,8 @@ async function detail(id, signal, reload, tools) {
     item.branches.length > 0 && part("branches", [], h("ul", { class: "lines" }, item.branches.map((branch) => h("li", {}, h("bdi", {}, visible(branch.name)), h("span", { class: "spring" }), idCopy(branch.id))))),
     part("trace_ids", [], facts(["tenant_id", idCopy(item.id)], ["tenant_slug", h("code", {}, visible(item.slug))], ["created", moment(item.created_at)])),
     item.status === "archived" ? null : suspended(item)
-      ? part("tenant_resume", [], h("p", { class: "small", i18n: "tenant_resume_about" }), button("tenant_resume", () => resume(item, tools, again)))
-      : part("tenant_suspend", [], h("p", { class: "small", i18n: "tenant_suspend_about" }), button("tenant_suspend", () => suspend(item, tools, again), { kind: "button danger" })),
+      ? part("tenant_resume", [], h("p", { class: "small", i18n: "tenant_resume_about" }), button("tenant_resume", () => resume(item, tools, tools.reload)))
+      : part("tenant_suspend", [], h("p", { class: "small", i18n: "tenant_suspend_about" }), button("tenant_suspend", () => suspend(item, tools, tools.reload), { kind: "button danger" })),
   ];
 }
 
