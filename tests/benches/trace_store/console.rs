@@ -135,7 +135,11 @@ async fn requests(owner: &Client, until: OffsetDateTime) -> (f64, f64) {
             ("system", "system".to_owned()),
             ("alerts", "alerts".to_owned()),
             ("audit", "audit".to_owned()),
-            ("search", format!("logs?q=h%E1%BB%8Dc%20ph%C3%AD&{of}")),
+            ("search of many", format!("logs?q=h%E1%BB%8Dc%20ph%C3%AD&{of}")),
+            (
+                "search of none",
+                format!("logs?q=m%E1%BB%99t%20ch%E1%BB%AF%20kh%C3%B4ng%20h%E1%BB%81%20c%C3%B3&{of}"),
+            ),
         ] {
             let began = Instant::now();
             let answer = owner.get(&format!("/owner/api/{path}")).await;

@@ -26,13 +26,16 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
-use rag_tower::postgres::{APP_LOGIN, Database, DatabaseOptions, PgRollups, PgTraceStore, bootstrap};
+use rag_tower::postgres::{
+    APP_LOGIN, Database, DatabaseOptions, PgPartitions, PgRollups, PgTraceStore, bootstrap,
+};
 use rag_tower_owner::cluster::{Cluster, ClusterOptions};
 use serde_json::{Map, Value};
 use sqlx::{Connection, PgConnection};
+use time::Date;
 
 /// The server's: rows are made on one thread and dropped on another.
 #[global_allocator]
@@ -135,6 +138,17 @@ impl Bench {
         if !self.kept {
             fs::remove_dir_all(&self.folder).expect("the folder is removed");
         }
+    }
+
+    /// Closes the days that were over at `midnight`, as an upkeep does it, and says how long that took. What a fill leaves
+    /// behind is cleaned up.
+    async fn close_days(&mut self, midnight: Date) -> Duration {
+        let began = Instant::now();
+        let partitions = PgPartitions::new(&self.database);
+        while partitions.close(midnight, 20).await.expect("closed days") > 0 {}
+        let closed = began.elapsed();
+        rag_tower_tests::postgres::run(&mut self.admin, "VACUUM ANALYZE rag_tower.request_traces").await;
+        closed
     }
 
     /// Does something with the fold beside it, each second, as a server has it.

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, COOKIE, HOST, SET_COOKIE};
 use http::{Request, Response};
 use http_body_util::Full;
-use rag_tower::postgres::{PgPartitions, SearchText, Selection};
+use rag_tower::postgres::{SearchText, Selection};
 use rag_tower_owner::Secret;
 use rag_tower_owner::auth::{
     LoginService, OwnerAuth, OwnerAuthConfig, OwnerAuthLayer, OwnerPassword, OwnerScope,
@@ -109,12 +109,7 @@ async fn prepare(bench: &mut Bench, until: OffsetDateTime, rows: usize) -> Durat
     });
     bench.store.insert(&few.collect::<Vec<_>>()).await.expect("rows");
     bench.rollups.fold_all().await.expect("a fold");
-    let began = Instant::now();
-    let partitions = PgPartitions::new(&bench.database);
-    while partitions.close(midnight.date(), 20).await.expect("closed days") > 0 {}
-    let closed = began.elapsed();
-    rag_tower_tests::postgres::run(&mut bench.admin, "VACUUM ANALYZE rag_tower.request_traces").await;
-    closed
+    bench.close_days(midnight.date()).await
 }
 
 /// Each filter of the list, of one tenant and of all.
