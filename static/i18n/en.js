@@ -112,6 +112,7 @@ export default {
   screen_audit: "Audit log",
   screen_settings: "Settings",
   field_rating: "rating",
+  field_find: "name",
   field_action: "action",
   field_who: "person",
   handoff: "Hand-off",
@@ -161,6 +162,9 @@ export default {
   tenant_slug: "Short name",
   empty_tenants: "There is no tenant yet.",
   empty_tenants_hint: "A tenant is added on the machine of the server, from the command line.",
+  tenants_find: "Name or slug",
+  tenants_n: { one: "{n} tenant", other: "{n} tenants" },
+  tenants_more: "More are on the screen Tenants",
 
   // usage and cost
   usage_days: "By day",
@@ -405,6 +409,8 @@ export default {
   facets: "Counts",
   older: "Older",
   first_page: "Newest",
+  next_page: "Next",
+  to_start: "First",
   pages: "Pages",
   phone: "Phone",
   message: "Message",

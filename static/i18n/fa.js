@@ -112,6 +112,7 @@ export default {
   screen_audit: "گزارش ممیزی",
   screen_settings: "تنظیمات",
   field_rating: "رأی",
+  field_find: "نام",
   field_action: "کار",
   field_who: "شخص",
   handoff: "ارجاع",
@@ -161,6 +162,9 @@ export default {
   tenant_slug: "نام کوتاه",
   empty_tenants: "هنوز مستأجری نیست.",
   empty_tenants_hint: "مستأجر از خط فرمان روی همان سرور افزوده می‌شود.",
+  tenants_find: "نام یا شناسه",
+  tenants_n: "{n} مستأجر",
+  tenants_more: "بقیه در صفحهٔ مستأجرها",
 
   // مصرف و هزینه
   usage_days: "روزانه",
@@ -405,6 +409,8 @@ export default {
   facets: "شمارش‌ها",
   older: "قدیمی‌تر",
   first_page: "تازه‌ترین",
+  next_page: "بعدی",
+  to_start: "ابتدا",
   pages: "صفحه‌ها",
   phone: "تلفن",
   message: "پیام",

@@ -112,6 +112,7 @@ export default {
   screen_audit: "Nhật ký kiểm toán",
   screen_settings: "Cài đặt",
   field_rating: "đánh giá",
+  field_find: "tên",
   field_action: "hành động",
   field_who: "người",
   handoff: "Lượt chuyển người",
@@ -161,6 +162,9 @@ export default {
   tenant_slug: "Tên ngắn",
   empty_tenants: "Chưa có đơn vị nào.",
   empty_tenants_hint: "Đơn vị được thêm bằng dòng lệnh trên máy chủ.",
+  tenants_find: "Tên hoặc mã",
+  tenants_n: "{n} đơn vị",
+  tenants_more: "Còn nữa ở màn hình Đơn vị",
 
   // mức dùng và chi phí
   usage_days: "Theo ngày",
@@ -405,6 +409,8 @@ export default {
   facets: "Số lượng",
   older: "Cũ hơn",
   first_page: "Mới nhất",
+  next_page: "Tiếp",
+  to_start: "Đầu danh sách",
   pages: "Trang",
   phone: "Điện thoại",
   message: "Nội dung",

@@ -7,6 +7,8 @@ import * as i18n from "../i18n.js";
 import { failure } from "./failure.js";
 import { Frame } from "./frame.js";
 
+// Tenants that a choice of one offers; further ones are found on their screen.
+const CHOICES = 200;
 const root = $("#frame");
 let frame = null;
 
@@ -24,8 +26,8 @@ async function boot() {
   let tenants;
   try {
     // Figures of a moment are asked for the zone that they come with.
-    const [list, now] = await Promise.all([json("/owner/api/tenants"), json("/owner/api/metrics", { query: { since: Math.floor(Date.now() / 1000) } })]);
-    tenants = list.items ?? [];
+    const [list, now] = await Promise.all([json("/owner/api/tenants", { query: { limit: CHOICES } }), json("/owner/api/metrics", { query: { since: Math.floor(Date.now() / 1000) } })]);
+    tenants = list;
     if (now.zone) setZone(now.zone);
   } catch (problem) {
     if (problem.status === 401) signIn();

@@ -40,11 +40,12 @@ import { TraceDrawer } from "./drawer.js";
 const AGE_SHOWN = 60_000;
 
 export class Frame {
-  /** `api`: {get, send} that know what to do when the session is over. `leave()` signs out. */
+  /** `api`: {get, send} that know what to do when the session is over. `tenants`: the first page of them. `leave()` signs out. */
   constructor(root, { api, tenants, leave }) {
     this.root = root;
     this.api = api;
-    this.all = tenants;
+    this.all = tenants.items;
+    this.more = Boolean(tenants.next);
     this.leave = leave;
     this.state = read();
     this.rows = [];
@@ -142,7 +143,7 @@ export class Frame {
     }
     const { state, tools } = this;
     const focused = this.filters.contains(document.activeElement) ? document.activeElement.id : null;
-    const tenant = this.choice("tenant_id", "filter-tenant", "tenant", [h("option", { value: "", i18n: "all_tenants" }), this.all.map((one) => h("option", { value: one.id }, visible(one.name)))]);
+    const tenant = this.choice("tenant_id", "filter-tenant", "tenant", [h("option", { value: "", i18n: "all_tenants" }), this.all.map((one) => h("option", { value: one.id }, visible(one.name))), this.more && h("option", { disabled: true, i18n: "tenants_more" })]);
     const moments = state.range === "custom" && [state.since, state.until].some((text) => text && !isDate(text));
     const range = this.choice("range", "filter-range", "range", RANGES.map((name) => h("option", { value: name, ...(name === "custom" && moments ? {} : { i18n: `range_${name}` }) }, name === "custom" && moments ? `${edge(state.since)} – ${edge(state.until)}` : null)));
     const date = (field) => {
@@ -152,6 +153,14 @@ export class Frame {
     };
     fill(this.filters, module.tenanted === false ? null : tenant, range, state.range === "custom" && !moments ? [date("since"), date("until")] : null);
     if (focused) document.getElementById(focused)?.focus();
+  }
+
+  /** The tenant of the address is one of the choices, though there are more than are offered. */
+  async knowTenant() {
+    const id = this.state.tenant_id;
+    if (!id || !this.more || this.all.some((one) => one.id === id)) return;
+    const one = await this.tools.get(`/tenants/${encodeURIComponent(id)}`).catch(() => null);
+    if (one) this.all = [...this.all, one];
   }
 
   choice(field, id, label, options) {
@@ -228,6 +237,7 @@ export class Frame {
     this.shown = entry.name;
     try {
       const module = await entry.load();
+      await this.knowTenant();
       if (signal.aborted) return;
       this.drawFilters(module);
       const content = await module.load(this.state, signal, this.tools);

@@ -53,7 +53,9 @@ pub(crate) use self::prices::NewPrice;
 pub use self::prices::{AddedPrice, MAX_PRICES, PriceLine, PriceList, Repricing};
 pub use self::sessions::PgOwnerSessions;
 pub use self::system::MigrationState;
-pub use self::tenants::{Standing, Stood, TenantBranch, TenantDetail, TenantKey, TenantLine};
+pub use self::tenants::{
+    Standing, Stood, TenantBranch, TenantDetail, TenantKey, TenantLine, TenantPage, Tenants,
+};
 pub use self::usage::{Month, UnpricedModel, Usage, UsageLine};
 pub use self::views::{KeptView, MAX_VIEWS, SavedView};
 

@@ -26,7 +26,14 @@ macro_rules! line {
     };
 }
 
-const LIST: &str = concat!(line!(), " ORDER BY t.slug");
+/// Those after a slug whose slug or name holds a text, which is in lower case.
+const LIST: &str = concat!(
+    line!(),
+    " WHERE ($1::text IS NULL OR t.slug > $1) AND ($2::text IS NULL OR position($2 in lower(t.slug || ' ' || t.name)) > 0)
+      ORDER BY t.slug LIMIT $3"
+);
+const COUNT: &str = "SELECT count(*) FROM rag_tower.tenants t
+     WHERE $1::text IS NULL OR position($1 in lower(t.slug || ' ' || t.name)) > 0";
 const ONE: &str = concat!(line!(), " WHERE t.id = $1");
 const BRANCHES: &str =
     "SELECT id, name FROM rag_tower.branches WHERE tenant_id = $1 ORDER BY name, id LIMIT 1000";
@@ -87,6 +94,30 @@ pub struct TenantLine {
     #[serde(with = "time::serde::rfc3339::option")]
     #[schemars(with = "Option<crate::api::Moment>")]
     pub last_ask_at: Option<OffsetDateTime>,
+}
+
+/// Which tenants a list shows.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TenantPage {
+    /// A part of the slug or the name, whatever its case.
+    pub text: Option<String>,
+    /// The slug that the page before ended with.
+    pub after: Option<String>,
+    /// The most tenants.
+    pub limit: u32,
+}
+
+/// A page of tenants.
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
+#[non_exhaustive]
+pub struct Tenants {
+    /// The tenants, by slug.
+    pub items: Vec<TenantLine>,
+    /// Where the next page begins; none on the last.
+    pub next: Option<String>,
+    /// How many there are in all; none on a page that a cursor continues.
+    pub total: Option<u64>,
 }
 
 /// A tenant in full.
@@ -160,17 +191,28 @@ pub enum Stood {
 // === impl OwnerStore ===
 
 impl OwnerStore {
-    /// Every tenant, by slug. `month` is when this month began where reports are read.
+    /// A page of the tenants, by slug. `month` is when this month began where reports are read.
     ///
     /// # Errors
     /// [`DatabaseError`].
     pub async fn tenants(
         &self,
         _: &OwnerScope,
+        page: &TenantPage,
         month: OffsetDateTime,
-    ) -> Result<Vec<TenantLine>, DatabaseError> {
+    ) -> Result<Tenants, DatabaseError> {
         let mut tx = OwnerTx::snapshot(&self.database).await?;
-        let mut lines: Vec<TenantLine> = sqlx::query_as(LIST).fetch_all(tx.connection()).await?;
+        let text = page.text.as_ref().map(|text| text.to_lowercase());
+        // one more than the page holds, to know whether another follows
+        let list = sqlx::query_as(LIST).bind(&page.after).bind(&text).bind(i64::from(page.limit) + 1);
+        let mut lines: Vec<TenantLine> = list.fetch_all(tx.connection()).await?;
+        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        let more = lines.len() > limit;
+        lines.truncate(limit);
+        let total: Option<i64> = match page.after {
+            Some(_) => None,
+            None => Some(sqlx::query_scalar(COUNT).bind(&text).fetch_one(tx.connection()).await?),
+        };
         let now = OffsetDateTime::now_utc();
         let day = range(now - Duration::DAY, now);
         let day = PgRollups::by(&mut tx, &day, Facet::Tenant).await?;
@@ -181,7 +223,8 @@ impl OwnerStore {
             line.add(day.get(&id), month.get(&id));
             line.last_ask_at = last.get(&line.id).copied();
         }
-        Ok(lines)
+        let next = lines.last().filter(|_| more).map(|line| line.slug.clone());
+        Ok(Tenants { items: lines, next, total: total.map(i64::unsigned_abs) })
     }
 
     /// A tenant in full; none when there is none.
@@ -267,6 +310,16 @@ async fn last_asks(
 
 fn range(since: OffsetDateTime, until: OffsetDateTime) -> Selection {
     Selection { since: Some(since), until: Some(until), ..Selection::default() }
+}
+
+// === impl TenantPage ===
+
+impl TenantPage {
+    /// The first so many of all.
+    #[must_use]
+    pub fn first(limit: u32) -> Self {
+        Self { text: None, after: None, limit }
+    }
 }
 
 // === impl TenantLine ===

@@ -188,9 +188,10 @@ async fn the_owner_reads_asks_figures_tickets_and_tenants() {
     let closed = HandoffFilter { status: Some(HandoffStatus::Closed), ..HandoffFilter::default() };
     assert!(store.handoffs(&owner, &closed, &Page::first(10)).await.unwrap().list.items.is_empty());
     let slugs: Vec<_> = store
-        .tenants(&owner, OffsetDateTime::now_utc())
+        .tenants(&owner, &TenantPage::first(10), OffsetDateTime::now_utc())
         .await
         .unwrap()
+        .items
         .into_iter()
         .map(|tenant| tenant.slug)
         .collect();

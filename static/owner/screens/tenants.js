@@ -3,24 +3,33 @@
 import { h } from "../../dom.js";
 import { millis, number, percent, visible } from "../../format.js";
 import { ask } from "../dialog.js";
-import { empty } from "../empty.js";
+import { empty, whyEmpty } from "../empty.js";
 import { panel } from "../panel.js";
 import { button, idCopy, moment } from "../parts.js";
 import { facts, part } from "../pieces.js";
 import { screenNamed } from "../screens.js";
-import { opener, table } from "../table.js";
+import { opener, pager, table } from "../table.js";
 import { usd } from "../units.js";
 
+const PAGE = 50;
 // Below this many requests a rate says little.
 const FEW = 20;
 
 export const dated = false;
 
 export async function load(state, signal, tools) {
-  const list = await tools.get("/tenants");
+  const fetch = (from, more) => tools.get("/tenants", { q: from.find, ...more });
+  const list = await fetch(state, { limit: PAGE, cursor: state.cursor });
   const one = panel({ title: "tenant", load: (id, signal) => detail(id, signal, tools) }, tools);
   one.sync();
-  if (list.items.length === 0) return empty("empty_tenants", "empty_tenants_hint");
+  const find = h("input", { id: "filter-find", class: "input", type: "search", label: "tenants_find", hint: "tenants_find", autocomplete: "off", spellcheck: "false", maxlength: "200", on: { change: () => tools.go({ find: find.value.trim() }) } });
+  find.value = state.find ?? "";
+  const count = list.total !== null && h("span", { class: "count spring", role: "status", i18n: ["tenants_n", { n: list.total }] });
+  const bar = h("div", { class: "toolbar", data: { filters: "" } }, find, count);
+  if (list.items.length === 0) {
+    const any = async (from) => (await fetch(from, { limit: 1 })).items.length > 0;
+    return [state.find && bar, await whyEmpty({ state: { ...state, range: "all" }, fields: ["find"], any, tools, never: () => empty("empty_tenants", "empty_tenants_hint") })];
+  }
   const columns = [
     { key: "tenant", kind: "title", cell: (item) => opener(visible(item.name), item.id, () => one.open(item.id)) },
     { key: "status", cell: (item) => badge(item) },
@@ -33,7 +42,7 @@ export async function load(state, signal, tools) {
     { key: "last_ask", kind: "nowrap", cell: (item) => moment(item.last_ask_at) },
   ];
   const rows = table(columns, list.items, { label: "screen_tenants", open: (item) => one.open(item.id), id: (item) => item.id, failed: (item) => item.status === "suspended" || item.errors_24h > 0 });
-  return h("section", { class: "list" }, rows);
+  return [bar, h("section", { class: "list" }, rows), pager({ next: list.next && { cursor: list.next }, at: state.cursor, older: "next_page", first: "to_start" }, tools)];
 }
 
 const suspended = (item) => item.status === "suspended";

@@ -197,6 +197,22 @@ async fn a_tenant_is_suspended_for_a_reason_and_let_in_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_is_found_by_a_part_of_its_name() {
+    let server = shared(BINARY);
+    let mut page = sign_in(&server, "screen=tenants", 1280, 900).await;
+    let names = "[...document.querySelectorAll('#screen .opener')].map((one) => one.innerText).join()";
+    page.until(&format!("{names}.split(',').length === 2")).await;
+    page.type_into("#filter-find", "RED riv").await;
+    page.eval("document.querySelector('#filter-find').blur()").await;
+    page.until(&format!("{names}.includes('Red River') && !{names}.includes(',')")).await;
+    assert_eq!(page.eval("new URLSearchParams(location.search).get('find')").await, json!("RED riv"));
+    show(&mut page, &server, "screen=tenants&find=nobody").await;
+    page.click("#screen .empty .button").await;
+    page.until(&format!("{names}.split(',').length === 2")).await;
+    assert_eq!(page.errors(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_alert_is_made_tried_changed_and_taken_away() {
     let server = shared(BINARY);
     let mut page = sign_in(&server, "screen=alerts", 1280, 900).await;

@@ -181,7 +181,7 @@ pub(super) fn page(limit: Option<&str>, offset: Option<&str>, cursor: Option<&st
 }
 
 /// How many rows: 1 to 200, 50 when nothing is said.
-fn rows(text: Option<&str>) -> Result<u32, Problem> {
+pub(super) fn rows(text: Option<&str>) -> Result<u32, Problem> {
     let Some(text) = given(text) else { return Ok(LIMIT) };
     text.parse()
         .ok()

@@ -9,7 +9,7 @@ use crate::isolation::Found;
 use crate::owner_store::{
     AlertEvent, AlertLine, AuditLine, Breakdown, Delivery, FeedbackLine, HandoffDetail, HandoffEvent,
     HandoffPage, Heatmap, List, LogFacets, LogPage, Overview, PriceLine, PriceList, Revealed, SavedView,
-    Spans, TenantDetail, TenantLine, Timeseries, TraceDetail, Usage,
+    Spans, TenantDetail, Tenants, Timeseries, TraceDetail, Usage,
 };
 use crate::replay::Replayed;
 use crate::routes::OwnerEndpoint;
@@ -73,7 +73,7 @@ pub(crate) fn operation(endpoint: OwnerEndpoint) -> Operation {
         OwnerEndpoint::Audit => {
             new("What the owner did, newest first").query::<audit::Params>().gives::<List<AuditLine>>()
         }
-        OwnerEndpoint::Tenants => new("Every tenant").gives::<List<TenantLine>>(),
+        OwnerEndpoint::Tenants => new("Tenants, by slug").query::<tenants::Params>().gives::<Tenants>(),
         OwnerEndpoint::Tenant => new("A tenant in full").gives::<TenantDetail>(),
         OwnerEndpoint::SuspendTenant => {
             new("Refuse a tenant's requests at once").body::<tenants::Suspend>().gives::<TenantDetail>()

@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use http::HeaderMap;
 use rag_tower::http::Problem;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::asked::{id, optional_text, text};
+use super::asked::{id, name, optional_text, params, rows, text};
 use super::{conflict, not_found, problem};
 use crate::app::App;
 use crate::auth::OwnerScope;
 use crate::http::read_json;
-use crate::owner_store::{Standing, Stood, TenantDetail};
+use crate::owner_store::{Standing, Stood, TenantDetail, TenantPage, Tenants};
 
 /// How long a reason is, in characters.
 const REASON: std::ops::RangeInclusive<usize> = 3..=500;
@@ -33,10 +33,25 @@ pub(super) struct Resume {
     reason: Option<String>,
 }
 
-/// Every tenant.
-pub(super) async fn list(State(app): State<Arc<App>>, owner: OwnerScope) -> Result<Json<Value>, Problem> {
-    let tenants = app.owner.tenants(&owner, this_month(&app)).await.map_err(problem)?;
-    Ok(Json(json!({ "total": tenants.len(), "items": tenants, "next": null })))
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Params {
+    q: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+/// A page of them, by slug.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    owner: OwnerScope,
+    asked: Result<Query<Params>, QueryRejection>,
+) -> Result<Json<Tenants>, Problem> {
+    let asked = params(asked, "q, limit and cursor")?;
+    let mut page = TenantPage::first(rows(asked.limit.as_deref())?);
+    page.text = name("q", asked.q.as_deref())?;
+    page.after = name("cursor", asked.cursor.as_deref())?;
+    Ok(Json(app.owner.tenants(&owner, &page, this_month(&app)).await.map_err(problem)?))
 }
 
 /// One in full.

@@ -13,7 +13,8 @@ const MONTH: OffsetDateTime = time::macros::datetime!(2026-01-01 00:00 UTC);
 async fn a_tenants_line_says_how_it_is_doing() {
     let mut fixture = Fixture::new().await;
     let (store, owner) = (OwnerStore::new(&fixture.database), OwnerScope::for_test());
-    let silent = &store.tenants(&owner, MONTH).await.unwrap()[0];
+    let all = TenantPage::first(10);
+    let silent = &store.tenants(&owner, &all, MONTH).await.unwrap().items[0];
     assert_eq!((silent.requests_24h, silent.p95_ms_24h, silent.cost_month_usd), (0, None, None));
     assert_eq!((silent.last_ask_at, silent.keys), (None, 0));
 
@@ -34,7 +35,7 @@ async fn a_tenants_line_says_how_it_is_doing() {
                  (gen_random_uuid(), '{a}', sha256('expired'), 'member', NULL, now() - interval '1 s')"
         ))
         .await;
-    let lines = store.tenants(&owner, MONTH).await.unwrap();
+    let lines = store.tenants(&owner, &all, MONTH).await.unwrap().items;
     let [of_a, of_b] = &lines[..] else { panic!("{lines:?}") };
     assert_eq!((of_a.documents, of_a.chunks, of_a.keys), (3, 70, 1));
     assert_eq!((of_a.requests_24h, of_a.errors_24h), (21, 1));
@@ -47,6 +48,35 @@ async fn a_tenants_line_says_how_it_is_doing() {
     assert_eq!((one.line.requests_24h, one.line.last_ask_at), (21, last.timestamp()));
     assert_eq!((one.branches[0].name.as_str(), one.api_keys.len()), ("Quận 1", 3));
     assert!(store.tenant(&owner, uuid::Uuid::nil(), MONTH).await.unwrap().is_none());
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn tenants_are_paged_by_slug_and_found_by_a_part_of_their_name() {
+    let mut fixture = Fixture::new().await;
+    let (store, owner) = (OwnerStore::new(&fixture.database), OwnerScope::for_test());
+    fixture
+        .run(
+            "INSERT INTO rag_tower.tenants (id, slug, name)
+             SELECT gen_random_uuid(), 'shop-' || n, 'Quán 100% ' || n FROM generate_series(1, 3) n"
+                .to_owned(),
+        )
+        .await;
+    let mut page = TenantPage::first(2);
+    let mut slugs: Vec<Vec<String>> = Vec::new();
+    loop {
+        let tenants = store.tenants(&owner, &page, MONTH).await.unwrap();
+        assert_eq!(tenants.total, page.after.is_none().then_some(5));
+        slugs.push(tenants.items.into_iter().map(|tenant| tenant.slug).collect());
+        let Some(next) = tenants.next else { break };
+        page.after = Some(next);
+    }
+    assert_eq!(slugs, [vec!["a", "b"], vec!["shop-1", "shop-2"], vec!["shop-3"]]);
+    for (text, found) in [("QUÁN 100% 2", 1), ("shop", 3), ("100_", 0), ("", 5)] {
+        page = TenantPage { text: Some(text.to_owned()), ..TenantPage::first(10) };
+        let tenants = store.tenants(&owner, &page, MONTH).await.unwrap();
+        assert_eq!((tenants.items.len(), tenants.total), (found, Some(found as u64)), "{text}");
+    }
     fixture.stop().await;
 }
 
