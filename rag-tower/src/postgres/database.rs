@@ -134,7 +134,8 @@ impl Database {
     ///
     /// # Errors
     /// [`DatabaseError::Refused`] when isolation would not hold, with the SQL that mends it: a superuser, a login that
-    /// bypasses row-level security or owns the tables, a table without a forced policy.
+    /// bypasses row-level security or owns the tables, a table without a forced policy, a view that reads past one.
+    /// [`DatabaseError::Unwritable`] when it is a read-only standby or its disk is full.
     pub async fn connect(options: &DatabaseOptions) -> Result<Self, DatabaseError> {
         let database = Self { pool: options.pool().await?, login: Login::Server };
         audit::check(&database).await?;
@@ -224,6 +225,11 @@ impl Database {
             }
         }
         Ok(self.pool.begin_with(sql::begin(role_name, tenant, role.writes(), role.only_reads())).await?)
+    }
+
+    /// True for an application's own login, which owns the trace tables.
+    pub(super) fn is_own(&self) -> bool {
+        self.login != Login::Server
     }
 
     /// A connection with the login's own rights, for the audit.

@@ -27,6 +27,8 @@ pub enum DatabaseError {
     Query(Cause),
     /// The connection was lost, or none was free in time.
     Unavailable(Cause),
+    /// Nothing can be written, as the probe at start found: a read-only standby, or a full disk.
+    Unwritable(Cause),
     /// A statement took longer than it may, and was stopped.
     TooLong(Cause),
     /// A row holds what this version cannot read.
@@ -34,6 +36,10 @@ pub enum DatabaseError {
     /// The rows of a day are gone, so that nothing can be made of them again.
     RowsDropped(time::Date),
 }
+
+/// A standby, or a database that is set to read only.
+const READ_ONLY: &str = "25006";
+const DISK_FULL: &str = "53100";
 
 // === impl DatabaseError ===
 
@@ -45,7 +51,7 @@ impl DatabaseError {
     #[must_use]
     pub fn at(self, stage: Stage) -> Error {
         let kind = match &self {
-            Self::Connect(_) | Self::Unavailable(_) => ErrorKind::StoreUnavailable,
+            Self::Connect(_) | Self::Unavailable(_) | Self::Unwritable(_) => ErrorKind::StoreUnavailable,
             Self::TooLong(_) => ErrorKind::Timeout,
             _ if self.is_row_security() => ErrorKind::Isolation,
             _ => ErrorKind::Internal,
@@ -56,8 +62,19 @@ impl DatabaseError {
     /// The SQLSTATE of a failed statement.
     pub(super) fn code(&self) -> Option<String> {
         let Self::Query(source) = self else { return None };
-        let error = source.downcast_ref::<sqlx::Error>()?;
-        Some(error.as_database_error()?.code()?.into_owned())
+        sqlstate(source)
+    }
+
+    /// The same, as [`Unwritable`](Self::Unwritable) when it says that the database takes no rows at all.
+    pub(super) fn if_unwritable(self) -> Self {
+        match self {
+            Self::Unavailable(source)
+                if matches!(sqlstate(&source).as_deref(), Some(READ_ONLY | DISK_FULL)) =>
+            {
+                Self::Unwritable(source)
+            }
+            other => other,
+        }
     }
 
     /// True when a policy refused a row: the row is, or would become, another tenant's.
@@ -76,7 +93,7 @@ impl From<sqlx::Error> for DatabaseError {
             sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
             // connection exceptions, resource exhaustion, operator intervention, read-only standby
             sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-                ["08", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "25006"
+                ["08", "53", "57"].iter().any(|class| code.starts_with(class)) || code == READ_ONLY
             }),
             _ => false,
         };
@@ -105,6 +122,10 @@ impl fmt::Display for DatabaseError {
             Self::Migrate(source) => write!(f, "the schema could not be brought up to date: {source}"),
             Self::Query(_) => f.write_str("a statement failed"),
             Self::Unavailable(_) => f.write_str("the database is unavailable"),
+            Self::Unwritable(source) => write!(
+                f,
+                "nothing can be written to the database; it must be the primary, with room on its disk: {source}"
+            ),
             Self::TooLong(_) => f.write_str("a statement took too long"),
             Self::Unreadable(_) => f.write_str("a row cannot be read by this version"),
             Self::RowsDropped(day) => {
@@ -122,9 +143,15 @@ impl std::error::Error for DatabaseError {
             | Self::Migrate(source)
             | Self::Query(source)
             | Self::Unavailable(source)
+            | Self::Unwritable(source)
             | Self::TooLong(source)
             | Self::Unreadable(source) => Some(source.as_ref()),
             Self::Refused(_) | Self::RowsDropped(_) => None,
         }
     }
+}
+
+fn sqlstate(source: &Cause) -> Option<String> {
+    let error = source.downcast_ref::<sqlx::Error>()?;
+    Some(error.as_database_error()?.code()?.into_owned())
 }

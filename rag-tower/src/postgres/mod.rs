@@ -82,3 +82,11 @@ pub use self::trace_store::PgTraceStore;
 pub fn statements() -> &'static [(&'static str, &'static str)] {
     sql::ALL
 }
+
+/// The tables that the probe at start writes to as a tenant, and those that it only reads. For a test that compares them with
+/// what a tenant's role may do.
+#[doc(hidden)]
+#[must_use]
+pub fn probed() -> (Vec<&'static str>, Vec<&'static str>) {
+    audit::probed()
+}
