@@ -147,3 +147,65 @@ async fn a_suspended_tenant_loses_its_open_socket(server: &Server, owner: &Clien
     let code = tokio::time::timeout(Duration::from_secs(5), closed).await.expect("within five seconds");
     assert_eq!(code, 1008);
 }
+
+/// Breaks the database, takes the SQL out of what the server says when it refuses, and runs just that.
+#[tokio::test(flavor = "multi_thread")]
+async fn t20_the_server_refuses_a_broken_database_and_starts_after_its_own_sql() {
+    let database = TestDatabase::migrated().await;
+    register(&database).await;
+    let url = database.app_url();
+    database
+        .run_as_admin(
+            "CREATE VIEW public.everything AS SELECT * FROM rag_tower.chunks; GRANT SELECT ON public.everything TO PUBLIC;
+             ALTER POLICY tenant_isolation ON rag_tower.documents
+             USING (tenant_id = nullif(current_setting('rag.tenant_id', true), '')::uuid OR true);
+             CREATE FUNCTION public.peek() RETURNS bigint LANGUAGE sql SECURITY DEFINER
+             AS 'SELECT count(*) FROM rag_tower.request_traces'",
+        )
+        .await;
+    let failed = setup(&url).try_start().map(|_| ()).expect_err("a broken database");
+    assert!(!failed.status.success());
+    let doctor = {
+        let mut command = setup(&url).command(&["doctor"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap()
+    };
+    assert!(!doctor.status.success());
+    let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    let mends: Vec<&str> = failed
+        .output
+        .lines()
+        .filter_map(|line| line.split_once("; to mend it: "))
+        .map(|(_, sql)| sql)
+        .collect();
+    assert_eq!(mends.len(), 3, "{}", failed.output);
+    for (what, mend) in [
+        ("view public.everything", "ALTER VIEW public.everything SET (security_invoker = true)"),
+        ("policy documents.tenant_isolation", "ALTER POLICY tenant_isolation ON rag_tower.documents"),
+        ("function public.peek()", "REVOKE ALL ON ROUTINE public.peek() FROM PUBLIC"),
+    ] {
+        for said in [&failed.output, &doctor] {
+            assert!(said.contains(what) && said.contains(mend), "{what} with {mend} is not in: {said}");
+        }
+    }
+    assert!(doctor.contains("BAD   postgres"), "{doctor}");
+    for mend in mends {
+        database.run_as_admin(mend).await;
+    }
+    let server = setup(&url).start();
+    assert_eq!(ask(&server.client().bearer(KEY), "Anything?").await.status, 200);
+}
+
+/// A standby answers, and takes no rows: the server says so instead of accusing the policies.
+#[tokio::test(flavor = "multi_thread")]
+async fn t21_the_server_says_that_a_standby_takes_no_rows() {
+    let database = TestDatabase::migrated().await;
+    database
+        .run_as_admin(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$",
+        )
+        .await;
+    let failed = setup(&database.app_url()).try_start().map(|_| ()).expect_err("a standby");
+    assert!(failed.output.contains("nothing can be written to the database"), "{}", failed.output);
+    assert!(!failed.output.contains("keep tenants apart"), "{}", failed.output);
+}

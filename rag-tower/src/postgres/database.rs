@@ -24,7 +24,9 @@ pub struct DatabaseOptions {
 
 /// A pool of connections that opens transactions for one tenant or one named role, and nothing else.
 ///
-/// Cloning it shares the pool.
+/// The pool itself is reachable from nowhere: outside this module a connection is only had inside a
+/// [`TenantTx`](super::TenantTx) or an [`OwnerTx`](super::OwnerTx), or used by one of the stores here. Cloning it shares the
+/// pool.
 #[derive(Clone)]
 pub struct Database {
     pool: PgPool,
@@ -157,7 +159,8 @@ impl Database {
     }
 
     /// Another pool of the same login, of at most this many connections: for what is written in the background, which must
-    /// not take connections from those who wait for an answer.
+    /// not take connections from those who wait for an answer. It opens the same transactions and no others, and is not audited
+    /// again: login and schema are those that were.
     #[must_use]
     pub fn aside(&self, connections: u32) -> Self {
         let options = self.pool.options().clone().min_connections(0).max_connections(connections.max(1));

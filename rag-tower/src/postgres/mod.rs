@@ -32,7 +32,8 @@
 //! | `rag_owner` | read traces, feedback, tickets and rollups; keep the registry; append to the audit log | [`OwnerTx`] |
 //! | `rag_jobs` | see which tenants have work waiting; fold rollups; make, index and drop days | [`PgDocuments::tenants_behind`], [`PgRollups`], [`PgPartitions`] |
 //!
-//! Without a tenant every table is empty, for every role and for the owner of the tables.
+//! Without a tenant every table is empty for the tenant's role and for the owner of the tables. The other four see beyond one
+//! tenant what the table says, behind the types it names, and [`Database::connect`] refuses a database where they see more.
 
 mod audit;
 mod bootstrap;

@@ -174,6 +174,7 @@ const CHECKS: &[Check] = &[
                              WHERE nullif(current_setting(s, true), '') IS NOT NULL) found (name)
              WHERE NOT EXISTS (SELECT FROM pg_db_role_setting g CROSS JOIN unnest(g.setconfig) s
                                WHERE (g.setrole = 0 OR g.setrole IN (SELECT oid FROM reach))
+                                 AND g.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
                                  AND s ~* '^(rag[.]|role=|row_security=)')"
         ),
         own: false,

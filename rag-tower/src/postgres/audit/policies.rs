@@ -40,7 +40,7 @@ const SQL: &str = "
     FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
     CROSS JOIN unnest(p.polroles) AS named (oid)
     LEFT JOIN pg_roles r ON r.oid = named.oid
-    WHERE n.nspname = 'rag_tower' AND p.polpermissive
+    WHERE n.nspname = 'rag_tower' AND p.polpermissive AND NOT c.relispartition
       AND (named.oid = 0 OR NOT $1 AND pg_has_role(session_user, named.oid, 'MEMBER'))
     GROUP BY c.relname, p.polname, p.polcmd, p.polqual, p.polwithcheck, p.polrelid
     ORDER BY c.relname, p.polname";
