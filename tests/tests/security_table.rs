@@ -32,7 +32,10 @@ fn numbered_tests() -> BTreeSet<String> {
 /// True for `t20_…` and the like.
 fn is_numbered(name: &str) -> bool {
     let number = name.trim_start_matches('t').split('_').next().unwrap_or_default();
-    name.starts_with('t') && name.contains('_') && number.len() >= 2 && number.bytes().all(|byte| byte.is_ascii_digit())
+    name.starts_with('t')
+        && name.contains('_')
+        && number.len() >= 2
+        && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn quoted(text: &str) -> impl Iterator<Item = &str> {

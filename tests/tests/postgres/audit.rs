@@ -248,7 +248,7 @@ async fn t20_a_login_that_may_do_more_or_less_is_refused() {
     };
     broken_then_mended(&mut admin, &url, &sql, &["has the rights of", "without becoming it"]).await;
     // a setting of the connection itself is no role's
-    let hand = refusal(&format!("{url}?options=-c%20rag.tenant_id%3Dx")).await;
+    let hand = refusal(&format!("{url}&options=-c%20rag.tenant_id%3Dx")).await;
     assert!(
         hand.iter()
             .any(|finding| finding.what.contains("rag.tenant_id set") && finding.mend.starts_with("--"))
@@ -327,6 +327,36 @@ async fn t20_open_partitions_are_refused() {
         (&leaf("ALTER TABLE %s DISABLE ROW LEVEL SECURITY"), &["no forced row-level security"]),
     ])
     .await;
+}
+
+/// As many days as a year and a month have: the one that is open is found among them, and soon.
+#[tokio::test]
+async fn t20_one_open_partition_among_hundreds_is_found() {
+    let database = TestDatabase::migrated().await;
+    let mut admin = database.admin().await;
+    run(
+        &mut admin,
+        "SET rag.writer = 'keep';
+         DO $$ BEGIN FOR i IN 1..20 LOOP PERFORM rag_tower.ensure_partitions((current_date - 20 * i)::date, 20); END LOOP; END $$",
+    )
+    .await;
+    let leaves: Vec<String> = sqlx::query_scalar(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'rag_tower.request_traces'::regclass ORDER BY 1",
+    )
+    .fetch_all(&mut admin)
+    .await
+    .unwrap();
+    assert!(leaves.len() >= 400, "{}", leaves.len());
+    let pool = database.database().await;
+    let begin = std::time::Instant::now();
+    assert_eq!(pool.audit().await.unwrap(), []);
+    let audited = begin.elapsed();
+    assert_eq!(pool.probe().await.unwrap(), []);
+    println!("{} partitions: audit {audited:?}, probe {:?}", leaves.len(), begin.elapsed() - audited);
+    run(&mut admin, &format!("GRANT SELECT (question) ON {} TO rag_tenant", leaves[200])).await;
+    let findings = pool.audit().await.unwrap();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].mend.contains(&leaves[200]), "{findings:?}");
 }
 
 const COMPARED: &str = "tenant_id = nullif(current_setting('rag.tenant_id', true), '')::uuid";

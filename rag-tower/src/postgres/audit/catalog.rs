@@ -399,17 +399,16 @@ const CHECKS: &[Check] = &[
     },
 ];
 
-/// Looks for all of it, as the server's login or as an application's own.
+/// The one finding with a superuser, whom nothing that follows concerns.
+pub(super) async fn superuser(connection: &mut PgConnection) -> Result<Vec<Finding>, DatabaseError> {
+    SUPERUSER.look(connection).await
+}
+
+/// Looks for all else, as the server's login or as an application's own.
 pub(super) async fn look(connection: &mut PgConnection, own: bool) -> Result<Vec<Finding>, DatabaseError> {
     let mut findings = Vec::new();
-    if !own {
-        SUPERUSER.look(connection, &mut findings).await?;
-        if !findings.is_empty() {
-            return Ok(findings);
-        }
-    }
     for check in CHECKS.iter().filter(|check| check.own || !own) {
-        check.look(connection, &mut findings).await?;
+        findings.extend(check.look(connection).await?);
     }
     Ok(findings)
 }
@@ -417,15 +416,10 @@ pub(super) async fn look(connection: &mut PgConnection, own: bool) -> Result<Vec
 // === impl Check ===
 
 impl Check {
-    async fn look(
-        &self,
-        connection: &mut PgConnection,
-        findings: &mut Vec<Finding>,
-    ) -> Result<(), DatabaseError> {
+    async fn look(&self, connection: &mut PgConnection) -> Result<Vec<Finding>, DatabaseError> {
         let found: Vec<(String, String)> = sqlx::query_as(self.sql).fetch_all(connection).await?;
         let finding =
             |(found, mend): (String, String)| Finding { what: self.what.replace("{}", &found), mend };
-        findings.extend(found.into_iter().map(finding));
-        Ok(())
+        Ok(found.into_iter().map(finding).collect())
     }
 }
