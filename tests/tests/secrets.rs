@@ -83,7 +83,9 @@ async fn presents(server: &Server) {
             .header("traceparent", HEADER)
             .header("accept-language", HEADER);
         let answer = client.send(request.body(Full::from(r#"{"question": "?"}"#)).unwrap()).await;
-        assert!(answer.status.is_client_error(), "{method} {path}: {}", answer.status);
+        // a session that is none has ended
+        let fine = answer.status.is_client_error() || path.ends_with("/logout");
+        assert!(fine, "{method} {path}: {}", answer.status);
         free_of(&format!("the answer to {method} {path}"), &answer.text(), all());
         free_of("its headers", &format!("{:?}", answer.headers), all());
     }
@@ -296,8 +298,10 @@ async fn t100_what_is_presented_is_nowhere_and_what_is_written_is_in_its_row_alo
     let banner = server.banner.clone();
     let (status, output, _kept) = server.stop();
     assert!(status.success(), "{output}");
-    assert!(output.contains(&banner) && output.len() > 200, "there is a log: {output}");
-    free_of("the log", &output, all());
+    free_of("the log", &output, all().filter(|canary| *canary != DEMO_KEY));
+    // the demo's key is in the line to paste that a start in demo mode shows, and nowhere after it
+    let log = output.strip_prefix(&banner).expect("what it said while it started comes first");
+    free_of("the log after the start", log, [DEMO_KEY]);
 }
 
 /// What is said of a database that cannot be used holds no password, whatever is wrong with it.
