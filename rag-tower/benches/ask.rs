@@ -36,7 +36,7 @@ use rag_tower::trace::{
 };
 use rag_tower::{
     Answer, AnswerStream, Ask, AskId, BoxAskService, BoxError, Error, Event, Finish, Grant, Origin, Passage,
-    Pipeline, Question, SessionId, TenantAuthority, TenantId, TenantScope,
+    Pipeline, Question, SessionId, TenantId, TenantScope,
 };
 use tokio::runtime::Runtime;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
@@ -90,7 +90,7 @@ fn journal_sink(fsync: Fsync) -> TraceSink {
 }
 
 fn scope() -> TenantScope {
-    TenantAuthority::new().grant(Grant::new(TenantId::named("a")).with_subject("key"))
+    rag_tower::test_util::granted(Grant::new(TenantId::named("a")).with_subject("key"))
 }
 
 fn question() -> Question {

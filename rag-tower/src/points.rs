@@ -162,10 +162,10 @@ fn check_label(name: &str, stage: Stage) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Grant, TenantAuthority};
+    use crate::Grant;
 
     fn scope(branches: Branches) -> TenantScope {
-        TenantAuthority::new().grant(Grant::new(TenantId::named("a")).with_branches(branches))
+        crate::test_util::granted(Grant::new(TenantId::named("a")).with_branches(branches))
     }
 
     #[test]
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn a_chunk_of_two_tenants_is_two_points() {
         let chunk = ChunkId::new(Uuid::from_u128(1));
-        let other = TenantAuthority::new().grant(TenantId::named("b"));
+        let other = crate::test_util::scope("b");
         assert_ne!(point_id(&scope(Branches::All), chunk), point_id(&other, chunk));
     }
 

@@ -230,11 +230,10 @@ mod tests {
     use super::*;
     use crate::answer::Usage;
     use crate::ask::{Ask, Question};
-    use crate::tenant::{TenantAuthority, TenantId};
     use crate::test_util::{Leaf, Step};
 
     fn ask(question: &str) -> Ask {
-        Ask::new(TenantAuthority::new().grant(TenantId::named("a")), Question::parse(question).unwrap())
+        Ask::new(crate::test_util::scope("a"), Question::parse(question).unwrap())
     }
 
     async fn rescued(leaf: Leaf, question: &str) -> Result<Vec<Event>, Error> {

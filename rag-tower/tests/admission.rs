@@ -9,11 +9,11 @@ use std::task::{Context, Poll};
 use futures_util::StreamExt;
 use rag_tower::admission::AdmissionLayer;
 use rag_tower::test_util::{Leaf, Step};
-use rag_tower::{Answer, Ask, Error, ErrorKind, Event, Finish, Question, TenantAuthority, TenantId};
+use rag_tower::{Answer, Ask, Error, ErrorKind, Event, Finish, Question};
 use tower::{Layer, Service, ServiceExt};
 
 fn ask(tenant: &str) -> Ask {
-    Ask::new(TenantAuthority::new().grant(TenantId::named(tenant)), Question::parse("what?").unwrap())
+    Ask::new(rag_tower::test_util::scope(tenant), Question::parse("what?").unwrap())
 }
 
 #[tokio::test]

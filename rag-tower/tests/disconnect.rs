@@ -14,11 +14,11 @@ use rag_tower::test_util::{Leaf, MemoryTraces, Step};
 use rag_tower::trace::{
     Outcome, Phase, Status, Trace, TraceLayer, TraceRow, TraceWriter, WriterConfig, spawn_writer,
 };
-use rag_tower::{Ask, Error, ErrorKind, Event, Finish, Question, Stage, TenantAuthority, TenantId};
+use rag_tower::{Ask, Error, ErrorKind, Event, Finish, Question, Stage, TenantId};
 use tower::{Layer, Service, ServiceExt};
 
 fn ask() -> Ask {
-    let scope = TenantAuthority::new().grant(TenantId::named("a"));
+    let scope = rag_tower::test_util::scope("a");
     Ask::new(scope, Question::parse("what is it?").unwrap())
 }
 

@@ -19,10 +19,7 @@ use rag_tower::trace::http::HttpTraceLayer;
 use rag_tower::trace::{
     Outcome, Phase, TraceLayer, TraceRow, TraceSink, TraceWriter, WriterConfig, spawn_writer,
 };
-use rag_tower::{
-    Answer, Ask, Channel, ErrorKind, Event, Finish, Question, Stage, TenantAuthority, TenantId, TenantScope,
-    TraceHandle,
-};
+use rag_tower::{Answer, Ask, Channel, ErrorKind, Event, Finish, Question, Stage, TenantScope, TraceHandle};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -31,7 +28,7 @@ use tower::{Layer, ServiceExt, service_fn};
 type BoxBody = UnsyncBoxBody<Bytes, Infallible>;
 
 fn scope() -> TenantScope {
-    TenantAuthority::new().grant(TenantId::named("a"))
+    rag_tower::test_util::scope("a")
 }
 
 fn boxed(body: impl Body<Data = Bytes, Error = Infallible> + Send + 'static) -> BoxBody {

@@ -35,7 +35,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 
 fn ask() -> Ask {
     let grant = Grant::new(TenantId::named("a")).with_subject("key");
-    Ask::new(TenantAuthority::new().grant(grant), Question::parse("what is the fee?").unwrap())
+    Ask::new(rag_tower::test_util::granted(grant), Question::parse("what is the fee?").unwrap())
 }
 
 fn passage() -> Passage {

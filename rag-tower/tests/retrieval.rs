@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
+use rag_tower::TenantId;
 use rag_tower::embed::LocalEmbedder;
 use rag_tower::eval::{Collection, CollectionDocument, CollectionQuery, RetrievalEval, RetrievalReport};
 use rag_tower::ingest::MemoryDocuments;
 use rag_tower::retrieve::MemoryVectors;
 use rag_tower::stage::LexicalRerank;
-use rag_tower::{TenantAuthority, TenantId};
 
 fn collection(lines: &str) -> Collection {
     let mut collection = Collection::default();
@@ -39,7 +39,7 @@ async fn measured(
 ) -> RetrievalReport {
     let (documents, vectors) = stores;
     let mut eval = RetrievalEval::new(
-        TenantAuthority::new().grant(TenantId::named(tenant)),
+        rag_tower::test_util::scope(tenant),
         LocalEmbedder::new(),
         Arc::clone(documents),
         Arc::clone(vectors),

@@ -12,7 +12,7 @@ use futures_util::{FutureExt, StreamExt};
 use rag_tower::admission::AdmissionLayer;
 use rag_tower::test_util::{Leaf, MemoryTraces, Step};
 use rag_tower::trace::{Outcome, Phase, TraceLayer, WriterConfig, spawn_writer};
-use rag_tower::{Ask, AskId, ErrorKind, Event, Finish, Question, Stage, TenantAuthority, TenantId};
+use rag_tower::{Ask, AskId, ErrorKind, Event, Finish, Question, Stage, TenantId};
 use tower::{Service, ServiceBuilder, ServiceExt};
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
@@ -90,7 +90,7 @@ fn plan(random: &mut Random) -> Plan {
 
 fn ask(n: usize) -> Ask {
     let tenant = TenantId::named(["a", "b", "c"][n % 3]);
-    Ask::new(TenantAuthority::new().grant(tenant), Question::parse("what?").unwrap())
+    Ask::new(rag_tower::test_util::granted(tenant), Question::parse("what?").unwrap())
 }
 
 /// Runs one plan through the stack, as its consumer would.

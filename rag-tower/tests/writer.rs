@@ -12,7 +12,7 @@ use rag_tower::test_util::{Leaf, MemoryTraces, Step};
 use rag_tower::trace::{
     FileJournal, Fsync, TraceLayer, TraceRow, TraceSink, TraceStore, WhenFull, WriterConfig, spawn_writer,
 };
-use rag_tower::{Ask, AskId, BoxError, Error, ErrorKind, Question, Stage, TenantAuthority, TenantId};
+use rag_tower::{Ask, AskId, BoxError, Error, ErrorKind, Question, Stage};
 use tokio::sync::Barrier;
 use tokio::time::{Instant, timeout};
 use tower::{Layer, ServiceExt};
@@ -21,7 +21,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const ROOM: u64 = 64 * 1024 * 1024;
 
 fn ask(question: &str) -> Ask {
-    Ask::new(TenantAuthority::new().grant(TenantId::named("a")), Question::parse(question).unwrap())
+    Ask::new(rag_tower::test_util::scope("a"), Question::parse(question).unwrap())
 }
 
 /// One finished ask after the other; their ids.

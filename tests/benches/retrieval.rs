@@ -27,7 +27,7 @@ use rag_tower::port::{
 };
 use rag_tower::retrieve::{FusedSource, Query, fetch};
 use rag_tower::text::{Bm25, document_terms};
-use rag_tower::{Filter, TenantAuthority, TenantId, TenantScope, TraceHandle};
+use rag_tower::{Filter, TenantScope, TraceHandle};
 use rag_tower_tests::corpus::{Corpus, Random};
 use serde_json::json;
 
@@ -89,7 +89,7 @@ async fn fill(path: &Path, documents: &MemoryDocuments, big: usize) -> Vec<Tenan
     let mut tenants = Vec::new();
     let mut written = 0;
     for n in 0..TENANTS {
-        let scope = TenantAuthority::new().grant(TenantId::named(&format!("tenant {n}")));
+        let scope = rag_tower::test_util::scope(&format!("tenant {n}"));
         let chunks = match n {
             0 => big,
             _ => (CHUNKS - big) * n / (TENANTS - 1) - (CHUNKS - big) * (n - 1) / (TENANTS - 1),

@@ -8,9 +8,7 @@ use futures_util::{StreamExt, future::join_all};
 use rag_tower::generate::{Extractive, Fallback, RetryPolicy, retrying};
 use rag_tower::openai::{Endpoint, OpenAiEmbedder, OpenAiGenerator};
 use rag_tower::port::{EmbedKind, EmbedRequest, GenerateRequest, Generator, Message, Speaker};
-use rag_tower::{
-    Error, ErrorKind, Event, Finish, Question, Stage, TenantAuthority, TenantId, TraceHandle, Usage,
-};
+use rag_tower::{Error, ErrorKind, Event, Finish, Question, Stage, TraceHandle, Usage};
 use rag_tower_tests::model_stub::{self, DIMENSIONS, ModelStub, Reply, Step};
 use serde_json::json;
 use tower::ServiceExt;
@@ -33,7 +31,7 @@ fn generator(stub: &ModelStub) -> OpenAiGenerator {
 fn request() -> GenerateRequest {
     let message = |speaker, text: &str| Message { speaker, text: text.into() };
     GenerateRequest {
-        scope: TenantAuthority::new().grant(TenantId::named("t")),
+        scope: rag_tower::test_util::scope("t"),
         trace: TraceHandle::new(),
         question: Question::parse("What is the fee?").expect("a question"),
         messages: Arc::from([
@@ -302,7 +300,7 @@ async fn retries_and_fallbacks_work_over_the_wire() {
 
 fn texts(texts: &[&str]) -> EmbedRequest {
     EmbedRequest {
-        scope: TenantAuthority::new().grant(TenantId::named("t")),
+        scope: rag_tower::test_util::scope("t"),
         trace: TraceHandle::new(),
         kind: EmbedKind::Document,
         texts: texts.iter().map(|text| Arc::from(*text)).collect(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use rag_tower::postgres::{Database, DatabaseOptions, PgSettings};
-use rag_tower::tenant::{BranchId, Grant, TenantAuthority, TenantId};
+use rag_tower::tenant::{BranchId, Grant, TenantId};
 use rag_tower_owner::tenant_data::TenantData;
 use rag_tower_tests::http::{Answer, Client, DEADLINE};
 use rag_tower_tests::postgres::TestDatabase;
@@ -103,7 +103,7 @@ async fn a_database_of_ones_own_is_migrated_served_and_read_again_at_each_start(
 async fn save_settings(url: &str) {
     let settings = TenantData::from_toml(SETTINGS, "the test").unwrap().to_settings().unwrap();
     let pool = Database::connect(&DatabaseOptions::new(url).max_connections(2)).await.unwrap();
-    let scope = TenantAuthority::new().grant(Grant::new(acme()));
+    let scope = rag_tower::test_util::granted(Grant::new(acme()));
     PgSettings::new(&pool).save(&scope, settings.courses, settings.routes).await.unwrap();
     pool.close().await;
 }

@@ -10,7 +10,7 @@ use rag_tower::postgres::{
 };
 use rag_tower::tenant::TenantId;
 use rag_tower::trace::{Outcome, TraceRow};
-use rag_tower::{AskId, ErrorKind, Finish, Stage, TenantAuthority, TenantScope};
+use rag_tower::{AskId, ErrorKind, Finish, Stage, TenantScope};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 use time::OffsetDateTime;
@@ -82,7 +82,7 @@ impl Fixture {
 }
 
 fn scope(tenant: &str) -> TenantScope {
-    TenantAuthority::new().grant(TenantId::named(tenant))
+    rag_tower::test_util::scope(tenant)
 }
 
 #[tokio::test]

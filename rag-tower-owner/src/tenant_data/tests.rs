@@ -1,7 +1,7 @@
 use std::path::Path;
 
+use rag_tower::TenantScope;
 use rag_tower::route::{Decision, RouteBook};
-use rag_tower::{TenantAuthority, TenantId, TenantScope};
 use serde_json::json;
 
 use super::*;
@@ -12,7 +12,7 @@ fn demo(tenant: &str) -> TenantData {
 }
 
 fn scope(tenant: &str) -> TenantScope {
-    TenantAuthority::new().grant(TenantId::named(tenant))
+    rag_tower::test_util::scope(tenant)
 }
 
 #[test]

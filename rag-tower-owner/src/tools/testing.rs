@@ -7,10 +7,7 @@ use rag_tower::answer::Event;
 use rag_tower::memory::{InMemoryStore, MemoryLayer};
 use rag_tower::route::{KeywordClassifier, RouteLayer};
 use rag_tower::stage::Answers;
-use rag_tower::{
-    Answer, Ask, BoxAskService, Error, Finish, Question, Scoped, SessionId, TenantAuthority, TenantId,
-    TenantScope,
-};
+use rag_tower::{Answer, Ask, BoxAskService, Error, Finish, Question, Scoped, SessionId, TenantScope};
 use serde_json::{Map, Value};
 use tower::ServiceExt;
 use tower_layer::Layer;
@@ -43,7 +40,7 @@ pub(super) fn book() -> InMemoryBook {
 }
 
 pub(super) fn scope(tenant: &str) -> TenantScope {
-    TenantAuthority::new().grant(TenantId::named(tenant))
+    rag_tower::test_util::scope(tenant)
 }
 
 /// What came of one question.

@@ -9,13 +9,12 @@ use super::*;
 use crate::answer::Event;
 use crate::ask::{Ask, Question};
 use crate::error::{Error, ErrorKind};
-use crate::tenant::{TenantAuthority, TenantId};
 use crate::test_util::{Leaf, Step};
 
 const S: Duration = Duration::from_secs(1);
 
 fn ask() -> Ask {
-    Ask::new(TenantAuthority::new().grant(TenantId::named("a")), Question::parse("what?").unwrap())
+    Ask::new(crate::test_util::scope("a"), Question::parse("what?").unwrap())
 }
 
 /// What came, and after how many seconds it ended.

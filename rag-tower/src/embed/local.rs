@@ -174,8 +174,8 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::TraceHandle;
     use crate::port::EmbedKind;
-    use crate::{TenantAuthority, TenantId, TraceHandle};
 
     fn cosine(a: &str, b: &str) -> f32 {
         let embedder = LocalEmbedder::new();
@@ -216,7 +216,7 @@ mod tests {
             (0..200).map(|n| format!("text {n} {}", "word ".repeat(40)).into()).collect();
         let ask = |texts: Vec<Arc<str>>| {
             LocalEmbedder::new().oneshot(EmbedRequest {
-                scope: TenantAuthority::new().grant(TenantId::named("a")),
+                scope: crate::test_util::scope("a"),
                 trace: TraceHandle::new(),
                 kind: EmbedKind::Document,
                 texts,

@@ -3,10 +3,11 @@
 //! ```
 //! use rag_tower::eval::answers::{AnswerCase, answer_recall};
 //! use rag_tower::generate::Extractive;
-//! use rag_tower::{Passages, Question, TenantAuthority, TenantId};
+//! use rag_tower::test_util::scope;
+//! use rag_tower::{Passages, Question};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-//! let scope = TenantAuthority::new().grant(TenantId::named("measured"));
+//! let scope = scope("measured");
 //! let case = AnswerCase {
 //!     question: Question::parse("When does the pool open?")?,
 //!     answers: vec!["six".into()],

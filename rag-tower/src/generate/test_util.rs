@@ -14,7 +14,7 @@ use crate::ask::Question;
 use crate::error::Error;
 use crate::passage::{ChunkId, DocumentId, Origin, Passage, Passages};
 use crate::port::GenerateRequest;
-use crate::tenant::{TenantAuthority, TenantId};
+use crate::tenant::TenantId;
 use crate::trace::TraceHandle;
 
 pub(super) fn passage(at: usize, title: &str, text: &str) -> Passage {
@@ -34,7 +34,7 @@ pub(super) fn passage(at: usize, title: &str, text: &str) -> Passage {
 }
 
 pub(super) fn request(question: &str, passages: Vec<Passage>) -> GenerateRequest {
-    let scope = TenantAuthority::new().grant(TenantId::named("t"));
+    let scope = crate::test_util::scope("t");
     GenerateRequest {
         passages: Passages::check(&scope, passages).unwrap(),
         scope,

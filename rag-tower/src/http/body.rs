@@ -132,10 +132,10 @@ mod tests {
 
     use super::*;
     use crate::test_util::{Leaf, Step};
-    use crate::{Ask, Question, TenantAuthority, TenantId, TraceHandle};
+    use crate::{Ask, Question, TraceHandle};
 
     async fn body(steps: Vec<Step>) -> AnswerBody {
-        let scope = TenantAuthority::new().grant(TenantId::named("acme"));
+        let scope = crate::test_util::scope("acme");
         let ask = Ask::new(scope, Question::parse("hi").unwrap());
         let answer = Leaf::streaming(steps).oneshot(ask).await.unwrap();
         AnswerBody::events(AnswerFrames::new(answer, TraceHandle::new(), None), Duration::from_secs(10))

@@ -138,7 +138,7 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ErrorKind, TenantAuthority, TenantId};
+    use crate::{ErrorKind, TenantId};
 
     fn refusal(body: &[u8]) -> String {
         let error = AskRequest::parse(body).unwrap_err();
@@ -170,7 +170,7 @@ mod tests {
     fn a_branch_narrows_or_is_not_found() {
         let tenant = TenantId::named("acme");
         let north = BranchId::named(tenant, "north");
-        let scope = TenantAuthority::new().grant(tenant).narrow(north).unwrap();
+        let scope = crate::test_util::granted(tenant).narrow(north).unwrap();
         let ask = |branch: BranchId| {
             let body = format!("{{\"question\": \"a\", \"branch_id\": \"{branch}\"}}");
             AskRequest::parse(body.as_bytes()).unwrap().into_ask(scope.clone())

@@ -158,6 +158,10 @@ where
         }
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the resolver has just verified the credential, or a ticket stands for it"
+    )]
     async fn scope(&self, credential: Arc<Parts>) -> Result<TenantScope, Error> {
         self.0.resolver.resolve(&credential).await.map(|grant| self.0.authority.grant(grant))
     }

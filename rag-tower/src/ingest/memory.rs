@@ -171,7 +171,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::TenantAuthority;
 
     fn document(n: u128) -> Document {
         Document {
@@ -195,7 +194,7 @@ mod tests {
     #[tokio::test]
     async fn counts_follow_documents_and_no_tenant_sees_another() {
         let store = MemoryDocuments::new(100);
-        let [a, b] = ["a", "b"].map(|name| TenantAuthority::new().grant(TenantId::named(name)));
+        let [a, b] = ["a", "b"].map(crate::test_util::scope);
         let document = document(1);
         let chunks = [chunk(&a, &document, 0), chunk(&a, &document, 1)];
         store.put(&a, &document, &chunks).await.unwrap();
@@ -225,7 +224,7 @@ mod tests {
     #[tokio::test]
     async fn it_is_bounded() {
         let store = MemoryDocuments::new(1);
-        let scope = TenantAuthority::new().grant(TenantId::named("a"));
+        let scope = crate::test_util::scope("a");
         let (first, second) = (document(1), document(2));
         store.put(&scope, &first, &[chunk(&scope, &first, 0)]).await.unwrap();
         store.put(&scope, &first, &[chunk(&scope, &first, 0)]).await.unwrap();

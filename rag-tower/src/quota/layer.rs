@@ -199,14 +199,14 @@ mod tests {
     use super::super::MemoryRateLimits;
     use super::*;
     use crate::ask::{Ask, Question};
-    use crate::tenant::{Grant, TenantAuthority, TenantId};
+    use crate::tenant::{Grant, TenantId};
     use crate::test_util::Leaf;
 
     async fn ask<S>(service: &S, tenant: &str, subject: &str) -> Result<(), Error>
     where
         S: Service<Ask, Response = Answer, Error = Error> + Clone,
     {
-        let scope = TenantAuthority::new().grant(Grant::new(TenantId::named(tenant)).with_subject(subject));
+        let scope = crate::test_util::granted(Grant::new(TenantId::named(tenant)).with_subject(subject));
         let ask = Ask::new(scope, Question::parse("what?").unwrap());
         service.clone().oneshot(ask).await.map(drop)
     }

@@ -87,11 +87,11 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tenant::{Grant, TenantAuthority, TenantId};
+    use crate::tenant::{Grant, TenantId};
 
     fn key(tenant: &str, subject: &str) -> RateKey {
         let grant = Grant::new(TenantId::named(tenant)).with_subject(subject);
-        RateKey::of_key(&TenantAuthority::new().grant(grant)).unwrap()
+        RateKey::of_key(&crate::test_util::granted(grant)).unwrap()
     }
 
     #[tokio::test(start_paused = true)]

@@ -175,7 +175,7 @@ mod tests {
     use crate::error::{ErrorKind, Stage};
     use crate::passage::{Origin, Passages};
     use crate::stage::testing::{self, down};
-    use crate::tenant::{CorpusId, Grant, TenantAuthority, TenantId};
+    use crate::tenant::{CorpusId, Grant, TenantId};
     use crate::trace::Facts;
 
     async fn search(source: Weighted, scope: TenantScope) -> (Result<Passages, ErrorKind>, Facts) {
@@ -245,7 +245,7 @@ mod tests {
         let source = || {
             Weighted::builder().source("global_kb", testing::source(vec![shared.clone()])).build(|_, _| 1.0)
         };
-        let may = TenantAuthority::new().with_shared([corpus]).grant(Grant::new(TenantId::named("a")));
+        let may = crate::test_util::granted_with_shared(Grant::new(TenantId::named("a")), [corpus]);
         assert_eq!(search(source(), may).await.0.unwrap().len(), 1);
         assert_eq!(search(source(), testing::scope("a")).await.0.unwrap_err(), ErrorKind::Isolation);
     }

@@ -15,17 +15,8 @@ use crate::port::{EmbedRequest, Embedder, Embedding};
 use crate::retrieve::{Query, Retrieve};
 use crate::scoped::Scoped;
 use crate::stage::Retrieved;
-use crate::tenant::{Grant, TenantAuthority, TenantId, TenantScope};
-
-/// A scope over the whole tenant of that name.
-pub(crate) fn scope(tenant: &str) -> TenantScope {
-    granted(Grant::new(TenantId::named(tenant)))
-}
-
-/// A scope of that grant.
-pub(crate) fn granted(grant: Grant) -> TenantScope {
-    TenantAuthority::new().grant(grant)
-}
+use crate::tenant::TenantId;
+pub(crate) use crate::test_util::{granted, scope};
 
 /// A question.
 pub(crate) fn question(text: &str) -> Question {

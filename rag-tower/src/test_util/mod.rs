@@ -1,9 +1,11 @@
-//! What tests of layers need: leaves that follow a script, a trace store in memory, and the readiness contract.
+//! What tests of layers need: scopes, leaves that follow a script, a trace store in memory, and the readiness contract.
 
 mod leaf;
 mod readiness;
+mod scopes;
 mod traces;
 
 pub use self::leaf::{Leaf, Step};
 pub use self::readiness::{BrokenRule, Probe, readiness};
+pub use self::scopes::{granted, granted_with_shared, scope};
 pub use self::traces::MemoryTraces;

@@ -15,7 +15,7 @@ use crate::filter::Condition;
 use crate::passage::{ChunkId, DocumentId, Origin};
 use crate::port::{Embedding, Hit, HybridQuery, Point, QueryVector, SparseVector, VectorQuery, VectorStore};
 use crate::tenant::{BranchId, Branches};
-use crate::{ErrorKind, Filter, Grant, TenantAuthority, TenantId, TenantScope};
+use crate::{ErrorKind, Filter, Grant, TenantId, TenantScope};
 
 /// Numbers in a dense vector of the suite.
 const DIMENSIONS: usize = 8;
@@ -98,7 +98,7 @@ async fn branches_are_kept_apart<V: VectorStore>(store: &V) {
     let [north, south] = ["north", "south"].map(|name| BranchId::named(all.tenant(), name));
     let of = |branches: &[BranchId]| {
         let grant = Grant::new(all.tenant()).with_branches(Branches::Only(Arc::from(branches)));
-        TenantAuthority::new().grant(grant)
+        crate::test_util::granted(grant)
     };
     let documents = [document(), document(), document()];
     let points: Vec<Point> = [Some(north), Some(south), None]
@@ -302,7 +302,7 @@ async fn search<V: VectorStore>(
 }
 
 fn tenant() -> TenantScope {
-    TenantAuthority::new().grant(TenantId::new(Uuid::now_v7()))
+    crate::test_util::granted(TenantId::new(Uuid::now_v7()))
 }
 
 fn document() -> DocumentId {

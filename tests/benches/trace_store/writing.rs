@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use rag_tower::passage::Source;
+use rag_tower::test_util::granted;
 use rag_tower::trace::{
     FileJournal, Fsync, Journal, TraceLayer, TraceRow, TraceSink, WriterConfig, spawn_writer,
 };
-use rag_tower::{Answer, Ask, Event, Finish, Question, Scoped, TenantAuthority};
+use rag_tower::{Answer, Ask, Event, Finish, Question, Scoped};
 use rag_tower_tests::postgres::run as execute;
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
@@ -142,11 +143,10 @@ pub async fn run(bench: &mut Bench, written: usize) -> Map<String, Value> {
 
 impl Told {
     fn new(source: &mut Rows, count: usize) -> Self {
-        let authority = TenantAuthority::new();
         let rows: Arc<[TraceRow]> = (0..count).map(|_| source.large(OffsetDateTime::now_utc())).collect();
         let asks = rows.iter().map(|row| {
             let question = row.question.as_deref().unwrap_or_default();
-            Ask::new(authority.grant(row.tenant_id), Question::parse(question).expect("a question"))
+            Ask::new(granted(row.tenant_id), Question::parse(question).expect("a question"))
         });
         Self { asks: asks.collect(), rows }
     }

@@ -11,7 +11,7 @@ use rag_tower::postgres::{
     Behind, NewHandoff, PgDocuments, PgFeedback, PgHandoffs, PgMemoryStore, PgResolver, PgSettings, Rating,
 };
 use rag_tower::tenant::{ApiKeys, BranchId, KeyHash, Role, TenantId, TenantNames};
-use rag_tower::{AskId, ErrorKind, SessionId, TenantAuthority};
+use rag_tower::{AskId, ErrorKind, SessionId};
 use rag_tower_tests::postgres::TestDatabase;
 use serde_json::json;
 use uuid::Uuid;
@@ -376,7 +376,7 @@ async fn a_key_grants_what_was_written_down_for_it() {
     let resolver = PgResolver::new(&database.database().await);
     let find = async |key: &str| {
         let grant = resolver.find(KeyHash::of(key)).await.unwrap();
-        grant.map(|grant| TenantAuthority::new().grant(grant))
+        grant.map(rag_tower::test_util::granted)
     };
     let one = find("key one").await.unwrap();
     assert_eq!((one.tenant(), one.role()), (TenantId::named("a"), Role::Agent));

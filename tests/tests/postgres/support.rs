@@ -5,13 +5,13 @@ use std::time::Duration;
 use rag_tower::answer::Usage;
 use rag_tower::tenant::{Grant, TenantId, TenantScope};
 use rag_tower::trace::{Outcome, Span, TraceRow};
-use rag_tower::{AskId, Finish, SessionId, Stage, TenantAuthority};
+use rag_tower::{AskId, Finish, SessionId, Stage};
 use serde_json::json;
 use uuid::Uuid;
 
 /// A scope of the tenant with this name.
 pub fn scope(tenant: &str) -> TenantScope {
-    TenantAuthority::new().grant(Grant::new(TenantId::named(tenant)).with_subject("tester"))
+    rag_tower::test_util::granted(Grant::new(TenantId::named(tenant)).with_subject("tester"))
 }
 
 /// The id of the tenant with this name.

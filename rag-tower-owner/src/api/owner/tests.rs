@@ -3,9 +3,7 @@
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use rag_tower::TenantAuthority;
 use rag_tower::postgres::{NewHandoff, PgHandoffs};
-use rag_tower::tenant::TenantId;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -55,7 +53,7 @@ async fn the_owner_works_through_what_waits() {
     let post = async |path: &str, body: Value| send(&running, &session, "POST", path, Some(body)).await;
 
     // tickets
-    let scope = TenantAuthority::new().grant(TenantId::named("a"));
+    let scope = rag_tower::test_util::scope("a");
     let mut wanted = NewHandoff::new("asked_for_a_person");
     wanted.phone = Some("0912345678".into());
     let ticket = PgHandoffs::new(&running.platform.database).open(&scope, &wanted).await.unwrap().id;

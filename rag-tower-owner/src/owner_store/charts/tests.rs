@@ -5,7 +5,7 @@ use std::time::Duration as Took;
 use rag_tower::postgres::{NewHandoff, PgFeedback, PgHandoffs, PgTraceStore, Rating};
 use rag_tower::tenant::TenantId;
 use rag_tower::trace::{Outcome, TraceRow};
-use rag_tower::{AbstainReason, AskId, ErrorKind, Finish, Stage, TenantAuthority};
+use rag_tower::{AbstainReason, AskId, ErrorKind, Finish, Stage};
 use sqlx::Row;
 use time::macros::{date, datetime};
 
@@ -62,7 +62,7 @@ async fn filled() -> Fixture {
             let rows: Vec<TraceRow> = (half * 160..half * 160 + 160).map(|n| row(start, n)).collect();
             store.insert(&rows).await.unwrap();
             for (n, row) in rows.iter().enumerate().filter(|(n, _)| n % 9 == 0) {
-                let scope = TenantAuthority::new().grant(row.tenant_id);
+                let scope = rag_tower::test_util::granted(row.tenant_id);
                 let rating = if n % 2 == 0 { Rating::Up } else { Rating::Down };
                 feedback.put(&scope, row.trace_id, rating, None).await.unwrap();
                 let mut ticket = NewHandoff::new("asked_for_a_person");

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use rag_tower::TenantAuthority;
 use rag_tower::answer::Usage;
 use rag_tower::postgres::{
     NewHandoff, PgFeedback, PgHandoffs, PgPartitions, PgRollups, PgTraceStore, Rating, SearchText, Selection,
@@ -396,7 +395,7 @@ async fn what_only_rows_know_is_filtered_by_looking_at_them() {
     PgTraceStore::new(&fixture.database).insert(&rows).await.unwrap();
     let (feedback, handoffs) = (PgFeedback::new(&fixture.database), PgHandoffs::new(&fixture.database));
     for (n, row) in rows.iter().enumerate().filter(|(n, _)| n % 7 == 0) {
-        let scope = TenantAuthority::new().grant(row.tenant_id);
+        let scope = rag_tower::test_util::granted(row.tenant_id);
         let rating = if n % 2 == 0 { Rating::Up } else { Rating::Down };
         feedback.put(&scope, row.trace_id, rating, None).await.unwrap();
         if n % 3 == 0 {
@@ -405,7 +404,7 @@ async fn what_only_rows_know_is_filtered_by_looking_at_them() {
             handoffs.open(&scope, &ticket).await.unwrap();
         }
         // of another tenant: it is about nothing
-        let other = TenantAuthority::new().grant(TenantId::named("c"));
+        let other = rag_tower::test_util::scope("c");
         feedback.put(&other, rows[n + 1].trace_id, Rating::Down, None).await.unwrap();
     }
     let (store, owner) = (OwnerStore::new(&fixture.database), OwnerScope::for_test());
@@ -609,7 +608,7 @@ async fn a_trace_has_its_conversation_its_ticket_and_its_stages() {
     PgTraceStore::new(&fixture.database).insert(&rows).await.unwrap();
     let mut ticket = NewHandoff::new("asked_for_a_person");
     ticket.trace = Some(rows[1].trace_id);
-    let scope = TenantAuthority::new().grant(TenantId::named("a"));
+    let scope = rag_tower::test_util::scope("a");
     let ticket = PgHandoffs::new(&fixture.database).open(&scope, &ticket).await.unwrap();
     let trace = store.trace(&owner, rows[1].trace_id).await.unwrap().unwrap();
     let related: Vec<Uuid> = trace.related.iter().map(|other| other.trace_id).collect();

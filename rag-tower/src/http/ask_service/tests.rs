@@ -14,7 +14,7 @@ use crate::test_util::{Leaf, Step};
 use crate::{ErrorKind, TenantAuthority, TenantId};
 
 fn scope() -> TenantScope {
-    TenantAuthority::new().grant(TenantId::named("acme"))
+    crate::test_util::scope("acme")
 }
 
 fn post(body: impl Into<Bytes>) -> Request<Full<Bytes>> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::tenant::{AuthFailure, TenantAuthority, TenantId};
+use crate::tenant::AuthFailure;
 use crate::test_util::{Leaf, Step};
 use crate::{Answer, ErrorKind, Event, Finish};
 
@@ -36,7 +36,7 @@ impl Talk {
             async move {
                 match refused {
                     true => Err(AuthFailure::Revoked.refuse()),
-                    false => Ok(TenantAuthority::new().grant(TenantId::named("acme"))),
+                    false => Ok(crate::test_util::scope("acme")),
                 }
             }
         };

@@ -8,7 +8,7 @@ use crate::port::{Hit, VectorQuery};
 use crate::retrieve::{
     DenseSource, EmbedQuery, EmbedQueryLayer, MemoryVectors, Query, Retrieve, SparseSource, fetch,
 };
-use crate::{Filter, Grant, TenantAuthority, TenantId};
+use crate::{Filter, Grant};
 
 /// Vectors that fail from the n-th write on, until told otherwise.
 struct Flaky {
@@ -70,7 +70,7 @@ impl World {
 }
 
 fn scope(name: &str) -> TenantScope {
-    TenantAuthority::new().grant(TenantId::named(name))
+    crate::test_util::scope(name)
 }
 
 async fn titles<R: Retrieve<()>>(source: R, scope: &TenantScope, text: &str) -> Vec<String> {
@@ -168,8 +168,9 @@ async fn progress_is_told_and_bad_requests_are_refused() {
     let unknown = world.take(&a, "x.exe", "MZ").await.unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::InvalidInput);
     let branch = BranchId::named(a.tenant(), "north");
-    let narrow = TenantAuthority::new()
-        .grant(Grant::new(a.tenant()).with_branches(crate::tenant::Branches::Only(Arc::from([]))));
+    let narrow = crate::test_util::granted(
+        Grant::new(a.tenant()).with_branches(crate::tenant::Branches::Only(Arc::from([]))),
+    );
     let foreign = Ingest::new(narrow, "x.md", "text").with_branch(branch);
     let refused = world.ingestor.clone().oneshot(foreign).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::NotFound);

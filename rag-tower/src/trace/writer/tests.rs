@@ -4,14 +4,13 @@ use tower::{Layer, ServiceExt};
 
 use crate::ask::{Ask, Question};
 use crate::error::ErrorKind;
-use crate::tenant::{TenantAuthority, TenantId};
 use crate::test_util::{Leaf, MemoryTraces};
 use crate::trace::{FileJournal, Fsync, TraceLayer, TraceSink, WhenFull, WriterConfig, spawn_writer};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn ask() -> Ask {
-    Ask::new(TenantAuthority::new().grant(TenantId::named("a")), Question::parse("what?").unwrap())
+    Ask::new(crate::test_util::scope("a"), Question::parse("what?").unwrap())
 }
 
 async fn finish(sink: &TraceSink, asks: usize) {
