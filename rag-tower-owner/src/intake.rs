@@ -110,7 +110,7 @@ mod tests {
     use crate::platform::scope_of;
 
     #[test]
-    fn a_change_ends_the_epoch_of_its_tenant_alone() {
+    fn t31_a_change_ends_the_epoch_of_its_tenant_alone() {
         let epochs = Epochs::new("model/recipe");
         let (a, b) = (scope_of(TenantId::named("a")), scope_of(TenantId::named("b")));
         let before = epochs.of(&a);

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tenant_comes_first_and_a_filter_goes_inside() {
+    fn t12_the_tenant_comes_first_and_a_filter_goes_inside() {
         let scope = scope(Branches::Only(std::sync::Arc::from([])));
         let sneaky = Condition::Label { name: TENANT.into(), any_of: vec!["other".into()] };
         let visible = Visible::narrowed(&scope, &Filter::default().and(sneaky).unwrap()).unwrap();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_cannot_break_out_of_its_key() {
+    fn t12_a_label_cannot_break_out_of_its_key() {
         let scope = scope(Branches::All);
         for name in ["", "a\"b", "a\\", "a\nb", &"x".repeat(129)] {
             let filter =
@@ -190,14 +190,14 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_of_two_tenants_is_two_points() {
+    fn t13_a_chunk_of_two_tenants_is_two_points() {
         let chunk = ChunkId::new(Uuid::from_u128(1));
         let other = crate::test_util::scope("b");
         assert_ne!(point_id(&scope(Branches::All), chunk), point_id(&other, chunk));
     }
 
     #[test]
-    fn a_point_without_an_origin_fails_the_search() {
+    fn t10_a_point_without_an_origin_fails_the_search() {
         assert_eq!(hit(|_| None, 1.0).unwrap_err().kind(), ErrorKind::Isolation);
         let odd = |key: &str| {
             Some(if key == BRANCH { "somewhere" } else { "00000000-0000-0000-0000-000000000001" })

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_fails_closed_is_an_answer_without_a_result() {
+    async fn t10_what_fails_closed_is_an_answer_without_a_result() {
         let cases = [
             (ErrorKind::Isolation, AbstainReason::Isolation),
             (ErrorKind::FilterUnavailable, AbstainReason::FilterUnavailable),
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_row_fails_closed_and_has_the_message() {
+    async fn t10_the_row_fails_closed_and_has_the_message() {
         use crate::trace::{Status, TraceLayer, WriterConfig, spawn_writer};
         let store = crate::test_util::MemoryTraces::new();
         let (sink, writer) = spawn_writer(store.clone(), WriterConfig::default());

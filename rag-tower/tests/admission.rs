@@ -41,7 +41,7 @@ async fn held_while_streaming_and_given_back_with_the_terminal_event() {
 }
 
 #[tokio::test]
-async fn limits_are_shared_by_clones_and_services_and_one_tenant_cannot_take_all() {
+async fn t114_limits_are_shared_by_clones_and_services_and_one_tenant_cannot_take_all() {
     let layer = AdmissionLayer::new(3).per_tenant(2);
     let (one, two) = (layer.layer(Leaf::text("a")), layer.layer(Leaf::text("a")));
     let first = one.clone().oneshot(ask("a")).await.unwrap();

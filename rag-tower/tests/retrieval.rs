@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use rag_tower::TenantId;
 use rag_tower::embed::LocalEmbedder;
 use rag_tower::eval::{Collection, CollectionDocument, CollectionQuery, RetrievalEval, RetrievalReport};
 use rag_tower::ingest::MemoryDocuments;
@@ -99,7 +98,7 @@ async fn vietnamese_without_its_marks_is_found_nearly_as_well() {
 }
 
 #[tokio::test]
-async fn another_tenants_documents_change_no_ranking() {
+async fn t15_another_tenants_documents_change_no_ranking() {
     let own = collection(include_str!("fixtures/ru.jsonl"));
     let alone = measured("a", &own, &stores()).await;
     let shared = stores();

@@ -143,7 +143,7 @@ async fn a_full_queue_runs_unrecorded_or_sheds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_store_is_away_rows_wait_on_disk_and_then_arrive_in_order() {
+async fn t115_while_the_store_is_away_rows_wait_on_disk_and_then_arrive_in_order() {
     let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
     store.set_away(true);
     let log = journal(dir.path());
@@ -372,7 +372,7 @@ impl TraceStore for Slow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hangs_is_as_good_as_away() {
+async fn t115_a_store_that_hangs_is_as_good_as_away() {
     let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
     store.set_hanging(true);
     let config = WriterConfig::default().retry(2, SECOND).journal(journal(dir.path()));

@@ -62,6 +62,20 @@ async fn bad_questions_are_told_what_is_wrong() {
     assert_eq!(answer.status, 413, "{}", answer.text());
 }
 
+/// Whose a question is, and where its documents are, is the credential's to say.
+#[tokio::test(flavor = "multi_thread")]
+async fn t13_a_body_that_names_a_tenant_or_a_collection_is_refused() {
+    let server = server();
+    let ask = async |body: Value| server.tenant().post("/query", &body).await;
+    assert_eq!(ask(json!({"question": QUESTION})).await.status, 200);
+    for name in ["tenant_id", "tenant", "collection", "index", "scope", "branches", "role", "filter"] {
+        let mut body = json!({"question": QUESTION});
+        body[name] = json!("language-centre");
+        let body = problem(&ask(body).await, 400, "invalid_input");
+        assert!(body["detail"].as_str().unwrap().contains(name), "{name}: {body}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_credentials_cost_nothing() {
     let server = server();
@@ -77,7 +91,13 @@ async fn bad_credentials_cost_nothing() {
     problem(&server.owner().await.post("/query", &question).await, 401, "unauthenticated");
     // A tenant's key does not open the owner's side.
     problem(&server.tenant().get("/owner/api/logs").await, 401, "unauthenticated");
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn t06_the_tenant_header_asserts_and_never_grants() {
+    let server = server();
+    let question = json!({"question": QUESTION});
+    let anonymous = server.client();
     let header = |client: &Client, tenant: &str| {
         let request = client.request(http::Method::POST, "/query").header("content-type", "application/json");
         request.header("x-tenant-id", tenant).body(question.to_string().into()).unwrap()
@@ -149,7 +169,7 @@ async fn a_client_that_leaves_mid_stream_frees_the_model_and_leaves_a_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_ends_while_postgres_is_away_is_written_when_it_is_back() {
+async fn t115_an_answer_that_ends_while_postgres_is_away_is_written_when_it_is_back() {
     let stub = ModelStub::start().await;
     let server = with_model(&stub);
     let data = server.data.clone();

@@ -131,7 +131,7 @@ async fn load_and_kill(server: Server, answers: usize, answered: &Answered) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kill_9_under_load_loses_no_answered_ask() {
+async fn t115_kill_9_under_load_loses_no_answered_ask() {
     let stub = ModelStub::start().await;
     stub.always(Reply::chat(&["Có, ", "theo chính sách [1]."]));
     let folder = tempfile::tempdir().unwrap();
@@ -163,7 +163,7 @@ async fn kill_9_under_load_loses_no_answered_ask() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_that_end_while_postgres_is_away_arrive_when_it_is_back() {
+async fn t115_answers_that_end_while_postgres_is_away_arrive_when_it_is_back() {
     let stub = ModelStub::start().await;
     let server = Setup::new(BINARY)
         .env("OPENAI_BASE_URL", stub.base_url())

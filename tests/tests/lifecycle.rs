@@ -92,7 +92,7 @@ fn a_data_directory_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn secrets_that_are_short_or_shipped_are_refused() {
+fn t43_secrets_that_are_short_or_shipped_are_refused() {
     for (name, value) in
         [("OWNER_PASSWORD", "short"), ("JWT_SECRET", "short"), ("RAG_TOWER_DEMO_KEY", "short")]
     {

@@ -135,7 +135,7 @@ async fn alerts_are_on_metrics_that_there_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_is_its_tenants_own() {
+async fn t14_a_session_is_its_tenants_own() {
     let server = server();
     let own = ask(&server.tenant(), "Khóa IELTS nào phù hợp người mới?").await;
     let answer = server.client().post("/demo/token", &json!({"tenant": "docs"})).await;
@@ -157,7 +157,7 @@ async fn a_session_is_its_tenants_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tenants_answer_from_their_own_documents_only() {
+async fn t14_tenants_answer_from_their_own_documents_only() {
     let server = server();
     let token = server.client().post("/demo/token", &json!({"tenant": "docs"})).await.json();
     let docs = server.client().bearer(token["token"].as_str().unwrap());

@@ -56,7 +56,7 @@ fn an_unknown_name_is_refused_with_the_likely_one() {
 }
 
 #[test]
-fn weak_and_example_secrets_are_refused_and_never_repeated() {
+fn t43_weak_and_example_secrets_are_refused_and_never_repeated() {
     for (name, value) in [
         ("OWNER_PASSWORD", "elevenchars"),
         ("OWNER_PASSWORD", "change-me-please"),

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cell_is_a_formula() {
+    fn t72_no_cell_is_a_formula() {
         for text in
             ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "\u{feff}=1", "\u{ff1d}1", "\tx", "\n=1"]
         {

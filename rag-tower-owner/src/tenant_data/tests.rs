@@ -155,7 +155,7 @@ fn each_tenant_has_its_own_routes_and_an_unknown_one_searches() {
 }
 
 #[test]
-fn what_one_tenant_teaches_changes_no_decision_of_another() {
+fn t14_what_one_tenant_teaches_changes_no_decision_of_another() {
     let (alone, shared) = (InMemoryBook::new(), InMemoryBook::new());
     alone.insert(&scope("b"), demo("docs"));
     shared.insert(&scope("a"), demo("language-centre"));
@@ -168,7 +168,7 @@ fn what_one_tenant_teaches_changes_no_decision_of_another() {
 }
 
 #[tokio::test]
-async fn a_tenant_never_reads_anothers_data() {
+async fn t14_a_tenant_never_reads_anothers_data() {
     let book = InMemoryBook::new();
     book.insert(&scope("a"), demo("language-centre"));
     assert_eq!(book.data(&scope("a")).await.unwrap().courses.len(), 12);

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_tenants_figures_are_never_used() {
+    async fn t14_another_tenants_figures_are_never_used() {
         let told = ask("b", "Compare IELTS 5.5 and IELTS 6.5").await;
         assert_eq!(told.metadata["courses"][0]["fee_vnd"], 1_000_000);
         assert!(ask("docs", "Compare IELTS 5.5 and IELTS 6.5").await.metadata.is_empty());

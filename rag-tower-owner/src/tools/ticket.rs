@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_session_has_one_ticket_per_reason() {
+    async fn t113_one_session_has_one_ticket_per_reason() {
         let chat = Chat::new();
         let first = chat.say("a", None, "Gọi lại cho em số 0912 000 111").await;
         let again = chat.say("a", first.facts.session, "Gọi lại cho em số 0987 000 222 nhé").await;
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tickets_belong_to_the_tenant_that_asked() {
+    async fn t14_tickets_belong_to_the_tenant_that_asked() {
         let chat = Chat::new();
         chat.say("docs", None, "Call me back on 0912 000 111").await;
         assert_eq!((chat.store.of(&scope("a")).len(), chat.store.of(&scope("docs")).len()), (0, 1));
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_that_mixes_up_tenants_fails_closed() {
+    async fn t14_a_store_that_mixes_up_tenants_fails_closed() {
         let mut tool = CreateTicket::new(Arc::new(book()), Arc::new(Broken::Foreign));
         let question = rag_tower::Question::parse("Call me back on 0912 000 111").unwrap();
         let error = tool.call(Ask::new(scope("a"), question)).await.unwrap_err();

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_tenants_fees_are_never_used() {
+    async fn t14_another_tenants_fees_are_never_used() {
         let told = tell(calculator(), "b", None, "How much is IELTS 6.5?").await;
         assert_eq!(told.metadata["total_vnd"], 1_000_000);
         for tenant in ["docs", "nobody"] {

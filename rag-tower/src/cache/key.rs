@@ -126,12 +126,12 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]
-        fn keys_are_equal_exactly_when_all_their_parts_are(x in parts(), y in parts()) {
+        fn t31_keys_are_equal_exactly_when_all_their_parts_are(x in parts(), y in parts()) {
             prop_assert_eq!(key(&x) == key(&y), x == y);
         }
 
         #[test]
-        fn tenants_never_share_a_key(x in parts()) {
+        fn t30_tenants_never_share_a_key(x in parts()) {
             let mut other = x.clone();
             other.0 += 1;
             prop_assert_ne!(key(&x), key(&other));

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn two_tenants_mean_two_answers() {
+    async fn t30_two_tenants_mean_two_answers() {
         let leaf = Leaf::answering("canary");
         let service = layer().layer(leaf.clone());
         for tenant in ["a", "b", "a", "b"] {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_whole_good_answers_are_kept() {
+    async fn t33_only_whole_good_answers_are_kept() {
         let delta = || Event::Delta("x".into());
         let ends = [
             vec![delta()],
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_or_dropped_answer_is_not_kept() {
+    async fn t33_a_failed_or_dropped_answer_is_not_kept() {
         let layer = layer();
         let failing = tower::service_fn(|ask: Ask| {
             let events = [Ok(Event::Delta("x".into())), Err(Error::internal(Stage::Generate, "broken"))];
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_tool_said_and_what_lacked_a_source_is_not_kept() {
+    async fn t33_what_a_tool_said_and_what_lacked_a_source_is_not_kept() {
         let spoil: [fn(&TraceHandle); 2] =
             [|trace| trace.with(|facts| facts.tool_answered = true), |trace| trace.degrade("sparse")];
         for spoil in spoil {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_conversation_and_a_new_epoch_are_answered_anew() {
+    async fn t31_a_conversation_and_a_new_epoch_are_answered_anew() {
         let leaf = Leaf::answering("x");
         let cache = AnswerCache::default();
         let epoch =

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_removed_document_takes_its_answers_along() {
+    async fn t33_a_removed_document_takes_its_answers_along() {
         let cache = AnswerCache::default();
         put(&cache, key("a", "1"), kept("one"));
         put(&cache, key("a", "2"), kept("two"));

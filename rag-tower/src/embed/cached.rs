@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_tenant_model_or_kind_sees_anothers() {
+    async fn t14_no_tenant_model_or_kind_sees_anothers() {
         let asked = Asked::default();
         let cached = CachedEmbedder::new(asked.embedder(), "m");
         embed(&cached, "a", &["secret"]).await;

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origin_must_equal_a_host_that_is_ours() {
+    fn t61_origin_must_equal_a_host_that_is_ours() {
         let origins = Origins::parse(&["https://rag.example.com/".to_owned()]).unwrap();
         let same = |origin: &str, host: &str| {
             let request = http::Request::builder().header(ORIGIN, origin).header(HOST, host);

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_ticket_is_good_once_and_for_half_a_minute() {
+    async fn t62_a_ticket_is_good_once_and_for_half_a_minute() {
         let tickets = MemoryTickets::new();
         let (one, two) = (tickets.issue(holder()).await.unwrap(), tickets.issue(holder()).await.unwrap());
         assert_ne!(one, two);
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_scope_no_ticket() {
+    async fn t62_no_scope_no_ticket() {
         let service = TicketService::new(MemoryTickets::new());
         let response = service.clone().oneshot(Request::post("/ws/ticket").body(()).unwrap()).await.unwrap();
         assert_eq!(response.status(), 401);

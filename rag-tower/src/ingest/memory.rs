@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn counts_follow_documents_and_no_tenant_sees_another() {
+    async fn t14_counts_follow_documents_and_no_tenant_sees_another() {
         let store = MemoryDocuments::new(100);
         let [a, b] = ["a", "b"].map(crate::test_util::scope);
         let document = document(1);

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_is_its_tenants_alone() {
+    async fn t14_a_session_is_its_tenants_alone() {
         let store = InMemoryStore::new(10);
         let session = SessionId::generate();
         store.append(&scope("a"), session, turn("mine")).await.unwrap();

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_foreign_session_looks_like_an_unknown_one() {
+    async fn t14_a_foreign_session_looks_like_an_unknown_one() {
         let store = Arc::new(InMemoryStore::new(10));
         let foreign = SessionId::generate();
         let turn = Turn { question: "canary".into(), answer: "canary".into(), route: None, pending: None };
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_that_mixes_up_tenants_fails_closed() {
+    async fn t14_a_store_that_mixes_up_tenants_fails_closed() {
         let leaf = Leaf::<Ask>::answering("never");
         let service = MemoryLayer::new(Arc::new(Broken::Foreign)).layer(leaf.clone());
         let error = service.oneshot(testing::ask("q").with_session(SessionId::generate())).await.unwrap_err();

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn counts_are_one_tenants_own_and_fresh() {
+    async fn t14_counts_are_one_tenants_own_and_fresh() {
         let (counts, a, b) = (Counts::new(), TenantId::named("a"), TenantId::named("b"));
         counts.put(counts.begin(), a, corpus(1, &[(1, 3), (2, 0)]));
         assert_eq!(counts.get(a, &[1, 2]), Some((9, HashMap::from([(1, 3)]))));

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_one_tenants_own_in_one_state() {
+    fn t14_text_is_one_tenants_own_in_one_state() {
         let (texts, [a, b]) = (KnownTexts::new(), ["a", "b"].map(TenantId::named));
         texts.put(a, state(1), [passage(a, 1, 9)].iter());
         assert_eq!(known(&texts, a, 1), Some((state(1), true)));

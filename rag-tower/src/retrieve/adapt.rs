@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_foreign_passage_fails_closed_behind_either() {
+    async fn t10_a_foreign_passage_fails_closed_behind_either() {
         let foreign = || vec![testing::passage("b", "canary", 1.0)];
         let query = Query::of(&testing::ask("q"), 3);
         let words = KeywordOnly::new(testing::source(foreign()));

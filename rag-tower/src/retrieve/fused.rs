@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_elses_documents_are_found_or_felt() {
+    async fn t15_nobody_elses_documents_are_found_or_felt() {
         let (alone, kept) = filled(&["a"]).await;
         let (shared, both) = filled(&["a", "b"]).await;
         let source = |vectors: &Arc<_>, documents: &Arc<_>| {

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn isolation_and_a_missing_filter_are_never_degraded() {
+    async fn t10_isolation_and_a_missing_filter_are_never_degraded() {
         let no_filter = || Error::new(ErrorKind::FilterUnavailable, Stage::Retrieve);
         let (unfiltered, _) = search(Hybrid::new(found(&["a"]), down(no_filter)), 3).await;
         assert_eq!(unfiltered.unwrap_err(), ErrorKind::FilterUnavailable);

@@ -5,6 +5,8 @@ mod dense;
 mod fuse;
 mod fused;
 mod hybrid;
+#[cfg(test)]
+mod leg_tests;
 mod memory;
 mod query;
 mod resolve;

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn isolation_fails_all_and_so_do_all_down() {
+    async fn t10_isolation_fails_all_and_so_do_all_down() {
         let foreign = testing::source(vec![testing::passage("b", "canary", 1.0)]);
         let mixed = Weighted::builder().source("one", found(&["x"])).source("two", foreign).build(|_, _| 1.0);
         assert_eq!(search(mixed, testing::scope("a")).await.0.unwrap_err(), ErrorKind::Isolation);

@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reranker_that_returns_another_tenants_passages_fails_closed() {
+    async fn t14_a_reranker_that_returns_another_tenants_passages_fails_closed() {
         let mixed_up = tower::service_fn(|_: RerankRequest| {
             let foreign = vec![testing::passage("b", "canary", 1.0)];
             ready(Passages::check(&testing::scope("b"), foreign))

@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_foreign_passage_fails_closed_before_the_next_stage() {
+    async fn t10_a_foreign_passage_fails_closed_before_the_next_stage() {
         let foreign = || vec![testing::passage("a", "own", 0.9), testing::passage("b", "canary", 0.8)];
         let leaf = Leaf::<Retrieved>::answering("never");
         let dense = RetrieveLayer::new(testing::source(foreign())).layer(leaf.clone());

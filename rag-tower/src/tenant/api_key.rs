@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weak_key_is_not_taken_in() {
+    fn t43_a_weak_key_is_not_taken_in() {
         for key in ["short", &"a b".repeat(20), &"a,".repeat(20)] {
             assert!(MemoryApiKeys::new().with(key, TenantId::named("acme")).is_err());
         }

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_header_asserts_by_id_or_slug() {
+    async fn t06_the_header_asserts_by_id_or_slug() {
         let id = TenantId::named("acme").to_string();
         for headers in [&[][..], &[("x-tenant-id", "acme")], &[("x-tenant-id", &id)]] {
             assert!(constant().resolve(&parts(headers)).await.is_ok(), "{headers:?}");
@@ -229,14 +229,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_configured_header_is_the_one_that_counts() {
+    async fn t06_a_configured_header_is_the_one_that_counts() {
         let resolver = constant().with_header(HeaderName::from_static("x-school"));
         assert!(resolver.resolve(&parts(&[("x-tenant-id", "rival")])).await.is_ok());
         assert!(resolver.resolve(&parts(&[("x-school", "rival")])).await.is_err());
     }
 
     #[tokio::test]
-    async fn a_gateway_must_name_exactly_one_tenant() {
+    async fn t06_a_gateway_must_name_exactly_one_tenant() {
         let gateway = TrustedGateway::new();
         let grant = gateway.resolve(&parts(&[("x-tenant-id", "acme")])).await.unwrap();
         assert_eq!(grant.tenant(), TenantId::named("acme"));

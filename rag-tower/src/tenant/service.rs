@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_credential_the_body_is_never_polled_and_nothing_inside_runs() {
+    async fn t102_without_a_credential_the_body_is_never_polled_and_nothing_inside_runs() {
         let inner = service_fn(|_: Request<Untouchable>| async {
             panic!("the inner service ran");
             #[expect(unreachable_code, reason = "gives the closure its type")]

@@ -17,6 +17,12 @@ async fn the_contract_holds() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
     holds(&store).await;
+}
+
+#[tokio::test]
+async fn t15_a_crowd_around_the_question_hides_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
     a_crowd_hides_nobody(&store, 20_000).await;
     // The crowd was enough for the index to be optimised on the way.
     holds(&store).await;

@@ -3,10 +3,10 @@
 
 mod server;
 
-use super::{DIMENSIONS, a_crowd_hides_nobody, dense, document, holds, point, tenant};
+use super::{DIMENSIONS, a_crowd_hides_nobody, dense, document, holds, point, tenant, weights};
 use crate::filter::Condition;
 use crate::points::TENANT;
-use crate::port::{VectorQuery, VectorStore};
+use crate::port::{Embedding, HybridQuery, SparseVector, VectorQuery, VectorStore};
 use crate::qdrant::{QdrantOptions, QdrantStore};
 use crate::{ErrorKind, Filter};
 use std::time::Duration;
@@ -26,12 +26,55 @@ async fn the_contract_holds() {
     let server = Server::start().await;
     let store = QdrantStore::connect(options(&server)).await.unwrap();
     holds(&store).await;
-    a_crowd_hides_nobody(&store, 20_000).await;
     every_request_is_narrowed(&server.seen());
 }
 
 #[tokio::test]
-async fn the_tenant_is_required_at_the_top_of_every_request() {
+async fn t15_a_crowd_around_the_question_hides_nobody() {
+    let server = Server::start().await;
+    let store = QdrantStore::connect(options(&server)).await.unwrap();
+    a_crowd_hides_nobody(&store, 20_000).await;
+    every_request_is_narrowed(&server.seen());
+}
+
+/// Searches by both at once, of each kind that is sent differently: fused by the server, weighed here, without words.
+fn both_at_once(filter: &Filter) -> [HybridQuery; 3] {
+    [(0.5, true), (0.3, true), (0.5, false)].map(|(dense_weight, with_words)| HybridQuery {
+        dense: Embedding::new([1.0; DIMENSIONS]),
+        sparse: if with_words { weights(&[(7, 1.0)]) } else { SparseVector::default() },
+        dense_weight,
+        filter: filter.clone(),
+        candidates: 10,
+        limit: 10,
+    })
+}
+
+#[tokio::test]
+async fn t12_every_leg_of_a_search_by_both_is_narrowed() {
+    let server = Server::start().await;
+    let store = QdrantStore::connect(options(&server)).await.unwrap();
+    let (a, other) = (tenant(), tenant());
+    store.upsert(&a, vec![point(&a, document(), 0)]).await.unwrap();
+    store.upsert(&other, vec![point(&other, document(), 0)]).await.unwrap();
+    let before = server.seen().len();
+    let sneaky = Condition::Label { name: TENANT.into(), any_of: vec![other.tenant().to_string()] };
+    for (filter, found) in [(Filter::default(), 1), (Filter::default().and(sneaky).unwrap(), 0)] {
+        for query in both_at_once(&filter) {
+            assert_eq!(store.hybrid(&a, &query).await.unwrap().len(), found);
+        }
+    }
+    let seen = &server.seen()[before..];
+    every_request_is_narrowed(seen);
+    let filters: Vec<_> = seen.iter().filter_map(|seen| seen.filter.as_ref()).collect();
+    // One with two legs and its top, two lists, and one list; twice.
+    assert_eq!(filters.len(), 2 * (3 + 2 + 1));
+    for filter in filters {
+        assert_eq!(filter["must"][0]["match"]["value"], a.tenant().to_string());
+    }
+}
+
+#[tokio::test]
+async fn t12_the_tenant_is_required_at_the_top_of_every_request() {
     let server = Server::start().await;
     let store = QdrantStore::connect(options(&server)).await.unwrap();
     let a = tenant();
@@ -70,7 +113,7 @@ fn every_request_is_narrowed(seen: &[Seen]) {
 }
 
 #[tokio::test]
-async fn nothing_is_searched_without_the_tenant_index() {
+async fn t11_nothing_is_searched_without_the_tenant_index() {
     let server = Server::start().await;
     let store = QdrantStore::connect(options(&server).with_check_every(Duration::ZERO)).await.unwrap();
     let a = tenant();
@@ -83,12 +126,15 @@ async fn nothing_is_searched_without_the_tenant_index() {
     {
         assert_eq!(failed.unwrap_err().kind(), ErrorKind::FilterUnavailable);
     }
-    let searched = |seen: &Seen| ["query", "count"].contains(&seen.method);
+    let searched = |seen: &Seen| ["query", "prefetch", "count"].contains(&seen.method);
+    for both in both_at_once(&Filter::default()) {
+        assert_eq!(store.hybrid(&a, &both).await.unwrap_err().kind(), ErrorKind::FilterUnavailable);
+    }
     assert!(!server.seen()[before..].iter().any(searched));
 }
 
 #[tokio::test]
-async fn failures_are_typed_and_never_retried_without_the_filter() {
+async fn t11_failures_are_typed_and_never_retried_without_the_filter() {
     let server = Server::start().await;
     let store = QdrantStore::connect(options(&server)).await.unwrap();
     let a = tenant();
@@ -101,6 +147,9 @@ async fn failures_are_typed_and_never_retried_without_the_filter() {
         server.fail(Some(status));
         let failed = store.search(&a, &query(Filter::default())).await.unwrap_err();
         assert_eq!(failed.kind(), kind);
+        for both in both_at_once(&Filter::default()) {
+            assert_eq!(store.hybrid(&a, &both).await.unwrap_err().kind(), kind);
+        }
         server.fail(None);
     }
     every_request_is_narrowed(&server.seen());

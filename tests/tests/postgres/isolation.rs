@@ -78,7 +78,8 @@ const CLOSED: &[&str] = &[
     "repricings",
 ];
 
-async fn filled() -> TestDatabase {
+/// A database with a row of tenant `a` in each table.
+pub async fn filled() -> TestDatabase {
     let database = TestDatabase::migrated().await;
     let mut admin = database.admin().await;
     for (_, insert) in READABLE {
@@ -104,7 +105,7 @@ async fn become_role(connection: &mut PgConnection, role: &str, tenant: &str) {
 }
 
 #[tokio::test]
-async fn the_lists_of_this_test_name_every_table() {
+async fn t02_the_lists_of_this_test_name_every_table() {
     let database = TestDatabase::migrated().await;
     let mut tables: Vec<String> = sqlx::query_scalar(
         "SELECT c.relname::text FROM pg_class c WHERE relnamespace = 'rag_tower'::regnamespace
@@ -121,7 +122,7 @@ async fn the_lists_of_this_test_name_every_table() {
 }
 
 #[tokio::test]
-async fn a_reads_its_rows_and_b_and_nobody_read_none() {
+async fn t02_a_reads_its_rows_and_b_and_nobody_read_none() {
     let database = filled().await;
     let mut app = database.app().await;
     for (table, _) in READABLE {
@@ -142,7 +143,7 @@ async fn a_reads_its_rows_and_b_and_nobody_read_none() {
 }
 
 #[tokio::test]
-async fn the_login_itself_reads_nothing_at_all() {
+async fn t02_the_login_itself_reads_nothing_at_all() {
     let database = filled().await;
     let mut app = database.app().await;
     for table in READABLE.iter().map(|(table, _)| *table).chain(CLOSED.iter().copied()) {
@@ -152,7 +153,7 @@ async fn the_login_itself_reads_nothing_at_all() {
 }
 
 #[tokio::test]
-async fn b_cannot_write_for_a_nor_change_what_is_a_s() {
+async fn t02_b_cannot_write_for_a_nor_change_what_is_a_s() {
     let database = filled().await;
     let mut app = database.app().await;
     for (table, insert) in READABLE {
@@ -194,7 +195,7 @@ async fn a_tenant_cannot_move_its_row_to_another() {
 }
 
 #[tokio::test]
-async fn a_leaf_cannot_be_read_past_its_parent() {
+async fn t02_a_leaf_cannot_be_read_past_its_parent() {
     let database = filled().await;
     let leaf: String =
         sqlx::query_scalar("SELECT tableoid::regclass::text FROM rag_tower.request_traces LIMIT 1")
@@ -335,8 +336,8 @@ async fn single(database: &TestDatabase) -> Database {
     Database::connect(&database.options().max_connections(1)).await.unwrap()
 }
 
-/// What B sees on the one connection, and that B is B.
-async fn b_sees_nothing(pool: &Database) {
+/// What B sees on the one connection, and that B is B; and that whoever is nobody there sees nothing at all.
+async fn b_and_nobody_see_nothing(pool: &Database) {
     let mut tx = TenantTx::begin(pool, &scope("b")).await.unwrap();
     let tenant: String = sqlx::query_scalar("SELECT current_setting('rag.tenant_id')")
         .fetch_one(tx.connection())
@@ -344,6 +345,10 @@ async fn b_sees_nothing(pool: &Database) {
         .unwrap();
     assert_eq!(tenant, id_of("b").to_string());
     assert_eq!(count(tx.connection(), "chunks").await.unwrap(), 0);
+    run(tx.connection(), "SELECT set_config('rag.tenant_id', '', true)").await;
+    for (table, _) in READABLE {
+        assert_eq!(count(tx.connection(), table).await.unwrap(), 0, "{table} as nobody");
+    }
     tx.commit().await.unwrap();
 }
 
@@ -352,33 +357,33 @@ async fn a_sees_its_row(tx: &mut TenantTx) {
 }
 
 #[tokio::test]
-async fn nothing_is_left_on_a_connection_after_commit_and_rollback() {
+async fn t22_nothing_is_left_on_a_connection_after_commit_and_rollback() {
     let database = filled().await;
     let pool = single(&database).await;
     let mut tx = TenantTx::begin(&pool, &scope("a")).await.unwrap();
     a_sees_its_row(&mut tx).await;
     tx.commit().await.unwrap();
-    b_sees_nothing(&pool).await;
+    b_and_nobody_see_nothing(&pool).await;
 
     let mut tx = TenantTx::begin(&pool, &scope("a")).await.unwrap();
     a_sees_its_row(&mut tx).await;
     drop(tx);
-    b_sees_nothing(&pool).await;
+    b_and_nobody_see_nothing(&pool).await;
 }
 
 #[tokio::test]
-async fn nothing_is_left_on_a_connection_after_a_failed_statement() {
+async fn t22_nothing_is_left_on_a_connection_after_a_failed_statement() {
     let database = filled().await;
     let pool = single(&database).await;
     let mut tx = TenantTx::begin(&pool, &scope("a")).await.unwrap();
     a_sees_its_row(&mut tx).await;
     sqlx::query("SELECT 1 / 0").execute(tx.connection()).await.unwrap_err();
     drop(tx);
-    b_sees_nothing(&pool).await;
+    b_and_nobody_see_nothing(&pool).await;
 }
 
 #[tokio::test]
-async fn nothing_is_left_on_a_connection_after_a_panic() {
+async fn t22_nothing_is_left_on_a_connection_after_a_panic() {
     let database = filled().await;
     let pool = single(&database).await;
     let doomed = async {
@@ -387,11 +392,11 @@ async fn nothing_is_left_on_a_connection_after_a_panic() {
         std::panic::resume_unwind(Box::new("on purpose"));
     };
     assert!(std::panic::AssertUnwindSafe(doomed).catch_unwind().await.is_err());
-    b_sees_nothing(&pool).await;
+    b_and_nobody_see_nothing(&pool).await;
 }
 
 #[tokio::test]
-async fn nothing_is_left_on_a_connection_after_a_cancelled_query() {
+async fn t22_nothing_is_left_on_a_connection_after_a_cancelled_query() {
     let database = filled().await;
     let pool = single(&database).await;
     let slow = async {
@@ -400,11 +405,49 @@ async fn nothing_is_left_on_a_connection_after_a_cancelled_query() {
         sqlx::query("SELECT pg_sleep(0.2)").execute(tx.connection()).await.unwrap();
     };
     assert!(tokio::time::timeout(Duration::from_millis(50), slow).await.is_err());
-    b_sees_nothing(&pool).await;
+    b_and_nobody_see_nothing(&pool).await;
 }
 
 #[tokio::test]
-async fn after_a_transaction_the_connection_is_nobody_again() {
+async fn t22_nothing_is_left_on_a_connection_after_a_timeout_of_the_server() {
+    let database = filled().await;
+    let pool = single(&database).await;
+    let mut tx = TenantTx::begin(&pool, &scope("a")).await.unwrap();
+    a_sees_its_row(&mut tx).await;
+    run(tx.connection(), "SET LOCAL statement_timeout = 20").await;
+    let stopped = sqlx::query("SELECT pg_sleep(10)").execute(tx.connection()).await.unwrap_err();
+    let code = stopped.as_database_error().and_then(|error| error.code()).unwrap().into_owned();
+    assert_eq!(code, "57014", "{stopped}");
+    drop(tx);
+    b_and_nobody_see_nothing(&pool).await;
+}
+
+/// Who may do what is written by whoever owns the registry. No credential of a tenant reaches it.
+#[tokio::test]
+async fn t07_a_tenant_makes_no_key_and_raises_no_role() {
+    let database = filled().await;
+    let a = id_of("a").to_string();
+    let mut app = database.app().await;
+    for role in ["rag_tenant", "rag_resolver", "rag_writer", "rag_jobs"] {
+        for statement in [
+            "INSERT INTO rag_tower.api_keys (id, tenant_id, hash, role)
+             VALUES (gen_random_uuid(), '{a}', sha256('mine'), 'admin')",
+            "UPDATE rag_tower.api_keys SET role = 'admin'",
+            "UPDATE rag_tower.api_keys SET revoked_at = NULL",
+            "DELETE FROM rag_tower.revoked_tokens",
+            "UPDATE rag_tower.tenants SET status = 'active'",
+        ] {
+            become_role(&mut app, role, &a).await;
+            let sql = sqlx::AssertSqlSafe(statement.replace("{a}", &a));
+            let refused = sqlx::raw_sql(sql).execute(&mut app).await.unwrap_err().to_string();
+            assert!(refused.contains("permission denied"), "{role}: {statement}: {refused}");
+            run(&mut app, "ROLLBACK").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn t22_after_a_transaction_the_connection_is_nobody_again() {
     let database = filled().await;
     let mut app = database.app().await;
     become_role(&mut app, "rag_tenant", &id_of("a").to_string()).await;

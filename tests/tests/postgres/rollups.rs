@@ -227,7 +227,7 @@ async fn stretches_and_kinds_add_up_to_the_whole_histograms_included() {
 }
 
 #[tokio::test]
-async fn days_of_any_zone_add_up() {
+async fn t111_days_of_any_zone_add_up() {
     let database = TestDatabase::migrated().await;
     let pool = database.database().await;
     let (store, rollups) = (PgTraceStore::new(&pool), PgRollups::new(&pool));

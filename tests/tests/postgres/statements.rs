@@ -1,6 +1,12 @@
-//! Every statement that the library sends is one that this schema understands, under the role that sends it.
+//! Every statement that the library sends is one that this schema understands, under the role that sends it, and gives nothing
+//! to a tenant's role that has no tenant.
 
+use futures_util::TryStreamExt;
 use rag_tower_tests::postgres::{TestDatabase, run};
+use sqlx::{AssertSqlSafe, Column, Either, PgConnection, Row, ValueRef};
+
+use super::isolation::filled;
+use super::support::id_of;
 
 #[tokio::test]
 async fn every_statement_prepares_under_its_role() {
@@ -15,5 +21,92 @@ async fn every_statement_prepares_under_its_role() {
             &format!("BEGIN; SET LOCAL ROLE {role}; PREPARE s AS {sql}; DEALLOCATE s; ROLLBACK"),
         )
         .await;
+    }
+}
+
+/// Each statement of the tenant's role, with arguments that name what tenant `a` has. For `a` most of them find or write
+/// something; without a tenant each is refused or does nothing, though every argument still names `a`.
+#[tokio::test]
+async fn t02_without_a_tenant_no_statement_finds_or_writes_anything() {
+    let database = filled().await;
+    let mut connection = database.app().await;
+    let a = id_of("a").to_string();
+    let of_tenants = rag_tower::postgres::statements().iter().filter(|(role, _)| *role == "rag_tenant");
+    let (mut statements, mut effective) = (0, 0);
+    for (_, sql) in of_tenants {
+        statements += 1;
+        let as_a = outcome(&mut connection, sql, &a).await;
+        effective += usize::from(matches!(as_a, Ok(done) if done > 0));
+        let as_nobody = outcome(&mut connection, sql, "").await;
+        assert!(matches!(as_nobody, Ok(0)) || is_refusal(&as_nobody), "{sql}: {as_nobody:?}");
+    }
+    assert!(statements > 20, "{statements}");
+    assert!(effective * 2 > statements, "only {effective} of {statements} do anything for a tenant");
+}
+
+/// Policies refuse a row, and a session that is not visible cannot be written to.
+fn is_refusal(outcome: &Result<u64, String>) -> bool {
+    outcome.as_ref().is_err_and(|code| ["42501", "23505", "23503", "23502"].contains(&code.as_str()))
+}
+
+/// Runs a statement in a transaction of the tenant and takes it back: how many rows it wrote, or gave with something in
+/// them; or the code of its error.
+async fn outcome(connection: &mut PgConnection, sql: &str, tenant: &str) -> Result<u64, String> {
+    run(
+        connection,
+        &format!(
+            "BEGIN; SET LOCAL ROLE rag_tenant; SET LOCAL rag.tenant_id = '{tenant}'; PREPARE s AS {sql}"
+        ),
+    )
+    .await;
+    let types: Vec<String> = sqlx::query_scalar(
+        "SELECT unnest(parameter_types)::text FROM pg_prepared_statements WHERE name = 's'",
+    )
+    .persistent(false)
+    .fetch_all(&mut *connection)
+    .await
+    .unwrap();
+    let arguments: Vec<String> = types.iter().map(|name| argument(name)).collect();
+    let arguments = if arguments.is_empty() { String::new() } else { format!("({})", arguments.join(", ")) };
+    let execute = AssertSqlSafe(format!("EXECUTE s{arguments}"));
+    let done: Result<Vec<_>, sqlx::Error> =
+        sqlx::raw_sql(execute).fetch_many(&mut *connection).try_collect().await;
+    run(connection, "ROLLBACK; DEALLOCATE ALL").await;
+    let done = done.map_err(|error| match error.as_database_error().and_then(|error| error.code()) {
+        Some(code) => code.into_owned(),
+        None => panic!("{sql}: {error}"),
+    })?;
+    let has_rows = done.iter().any(|part| matches!(part, Either::Right(_)));
+    Ok(done
+        .iter()
+        .map(|part| match part {
+            Either::Left(written) if !has_rows => written.rows_affected(),
+            Either::Left(_) => 0,
+            Either::Right(row) => u64::from(holds_something(row)),
+        })
+        .sum())
+}
+
+/// Something other than nothing, none and an empty list: what a count of no rows gives is no row.
+fn holds_something(row: &sqlx::postgres::PgRow) -> bool {
+    row.columns().iter().any(|column| {
+        let value = row.try_get_raw(column.ordinal()).unwrap();
+        !value.is_null() && !["0", "", "{}", "[]", "f"].contains(&value.as_str().unwrap())
+    })
+}
+
+/// An argument of a type: the ids are those of what `a` has, of everything else it is the smallest thing there is.
+fn argument(name: &str) -> String {
+    let a = id_of("a");
+    let one = match name.trim_end_matches("[]") {
+        "uuid" => a.to_string(),
+        "jsonb" => "{}".into(),
+        "boolean" => "true".into(),
+        "timestamp with time zone" | "date" => "2026-01-01".into(),
+        _ => "1".into(),
+    };
+    match name.ends_with("[]") {
+        true => format!("ARRAY['{one}']::{name}"),
+        false => format!("'{one}'::{name}"),
     }
 }

@@ -60,7 +60,7 @@ fn hit(chunk: ChunkId, document: DocumentId, tenant: &str) -> Hit {
 }
 
 #[tokio::test]
-async fn a_conversation_is_remembered_for_its_tenant_alone() {
+async fn t14_a_conversation_is_remembered_for_its_tenant_alone() {
     let database = TestDatabase::migrated().await;
     let store = PgMemoryStore::new(&database.database().await);
     let session = SessionId::generate();
@@ -191,7 +191,7 @@ async fn the_text_of_hits_comes_in_their_order() {
 }
 
 #[tokio::test]
-async fn a_lying_index_cannot_make_another_tenant_s_text_appear() {
+async fn t10_a_lying_index_cannot_make_another_tenant_s_text_appear() {
     let database = TestDatabase::migrated().await;
     let store = PgDocuments::new(&database.database().await);
     let fees = document("fees");
@@ -207,7 +207,7 @@ async fn a_lying_index_cannot_make_another_tenant_s_text_appear() {
 }
 
 #[tokio::test]
-async fn the_origin_is_the_row_s_own() {
+async fn t10_the_origin_is_the_row_s_own() {
     let database = TestDatabase::migrated().await;
     let store = PgDocuments::new(&database.database().await);
     let a = scope("a");
@@ -257,7 +257,7 @@ async fn what_the_index_lacks_is_found_again() {
 }
 
 #[tokio::test]
-async fn text_that_is_read_together_is_one_tenants_own() {
+async fn t14_text_that_is_read_together_is_one_tenants_own() {
     let database = TestDatabase::migrated().await;
     let store = PgDocuments::new(&database.database().await);
     let fees = document("fees");
@@ -317,7 +317,7 @@ async fn kept_text_counts_only_while_the_corpus_is_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_look_up_that_many_share_sees_every_revocation_before_it() {
+async fn t44_a_look_up_that_many_share_sees_every_revocation_before_it() {
     let database = TestDatabase::migrated().await;
     let a = id_of("a");
     database
@@ -403,7 +403,7 @@ async fn a_key_grants_what_was_written_down_for_it() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_known() {
+async fn t44_a_revoked_token_is_known() {
     let database = TestDatabase::migrated().await;
     database
         .run_as_admin(&format!(
@@ -425,6 +425,30 @@ async fn a_revoked_token_is_known() {
     assert!(revoked(tenant, "j2").await, "its tenant is suspended");
 }
 
+/// What a credential opens is looked up for each request, so that no change of it waits for a login.
+#[tokio::test]
+async fn t44_a_role_branches_and_a_suspension_count_from_the_next_look() {
+    let database = TestDatabase::migrated().await;
+    database.register("a", "the key").await;
+    let resolver = PgResolver::new(&database.database().await);
+    let grant = async || resolver.find(KeyHash::of("the key")).await.unwrap();
+    let role = async || grant().await.map(|grant| grant.role());
+    assert_eq!(role().await, Some(Role::Member));
+    for (changed, expected) in [("admin", Role::Admin), ("agent", Role::Agent), ("member", Role::Member)] {
+        database.run_as_admin(&format!("UPDATE rag_tower.api_keys SET role = '{changed}'")).await;
+        assert_eq!(role().await, Some(expected));
+    }
+    let (north, south) = (BranchId::new(Uuid::from_u128(1)), BranchId::new(Uuid::from_u128(2)));
+    assert!(grant().await.unwrap().branches().contains(south));
+    database.run_as_admin(&format!("UPDATE rag_tower.api_keys SET branches = '{{{north}}}'")).await;
+    let branches = grant().await.unwrap().branches().clone();
+    assert!(branches.contains(north) && !branches.contains(south));
+    for (status, opens) in [("suspended", false), ("active", true)] {
+        database.run_as_admin(&format!("UPDATE rag_tower.tenants SET status = '{status}'")).await;
+        assert_eq!(grant().await.is_some(), opens, "{status}");
+    }
+}
+
 #[tokio::test]
 async fn the_last_opinion_wins_and_belongs_to_its_tenant() {
     let database = TestDatabase::migrated().await;
@@ -442,7 +466,7 @@ async fn the_last_opinion_wins_and_belongs_to_its_tenant() {
 }
 
 #[tokio::test]
-async fn asking_twice_for_a_person_is_one_ticket() {
+async fn t113_asking_twice_for_a_person_is_one_ticket() {
     let database = TestDatabase::migrated().await;
     let handoffs = PgHandoffs::new(&database.database().await);
     let mut asked = NewHandoff::new("asked_for_a_person");

@@ -165,7 +165,7 @@ async fn two_writers_meet_a_new_day_together() {
 }
 
 #[tokio::test]
-async fn hostile_text_is_stored_and_a_row_that_cannot_be_is_named_as_such() {
+async fn t74_hostile_text_is_stored_and_a_row_that_cannot_be_is_named_as_such() {
     let database = TestDatabase::migrated().await;
     let store = PgTraceStore::new(&database.database().await);
     let mut hostile = trace_row("a");

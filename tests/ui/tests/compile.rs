@@ -16,13 +16,13 @@ fn names(folder: &str, extension: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_case_has_its_twin_and_its_reason() {
+fn t01_every_case_has_its_twin_and_its_reason() {
     assert_eq!(names("fail", "rs"), names("pass", "rs"));
     assert_eq!(names("fail", "rs"), names("fail", "stderr"));
 }
 
 #[test]
-fn what_must_not_compile_does_not_and_its_twin_does() {
+fn t01_what_must_not_compile_does_not_and_its_twin_does() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("cases/fail/*.rs");
     cases.pass("cases/pass/*.rs");

@@ -176,7 +176,7 @@ fn of_figures(figures: &Figures) -> [i64; 7] {
 }
 
 #[tokio::test]
-async fn buckets_columns_and_kinds_add_up_to_the_figures_in_every_zone() {
+async fn t111_buckets_columns_and_kinds_add_up_to_the_figures_in_every_zone() {
     let mut fixture = filled().await;
     let (store, owner) = (OwnerStore::new(&fixture.database), OwnerScope::for_test());
     for folded in [false, true] {

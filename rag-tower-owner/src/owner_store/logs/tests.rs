@@ -299,7 +299,7 @@ async fn a_search_without_time_says_how_far_it_came_and_goes_on() {
 }
 
 #[tokio::test]
-async fn what_is_hostile_is_answered_or_refused_as_such() {
+async fn t74_what_is_hostile_is_answered_or_refused_as_such() {
     let (fixture, _) = filled(60).await;
     let (store, owner) = (OwnerStore::new(&fixture.database), OwnerScope::for_test());
     let long = "học phí ".repeat(130_000);
@@ -501,7 +501,7 @@ async fn a_look_through_rows_that_runs_out_of_time_says_how_far_it_came() {
 }
 
 #[tokio::test]
-async fn an_export_is_the_filter_and_the_columns_and_no_formula() {
+async fn t72_an_export_is_the_filter_and_the_columns_and_no_formula() {
     let fixture = Fixture::new().await;
     let rows: Vec<TraceRow> = (0..450).map(fine_row).collect();
     PgTraceStore::new(&fixture.database).insert(&rows).await.unwrap();

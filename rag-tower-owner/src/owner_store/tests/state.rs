@@ -81,7 +81,7 @@ async fn tenants_are_paged_by_slug_and_found_by_a_part_of_their_name() {
 }
 
 #[tokio::test]
-async fn a_suspended_tenants_key_opens_nothing_from_then_on() {
+async fn t44_a_suspended_tenants_key_opens_nothing_from_then_on() {
     let mut fixture = Fixture::new().await;
     let (store, owner) = (OwnerStore::new(&fixture.database), OwnerScope::for_test());
     let resolver = PgResolver::new(&fixture.database);

@@ -87,7 +87,7 @@ async fn titles<R: Retrieve<()>>(source: R, scope: &TenantScope, text: &str) -> 
 }
 
 #[tokio::test]
-async fn what_goes_in_is_found_by_its_own_tenant_only() {
+async fn t14_what_goes_in_is_found_by_its_own_tenant_only() {
     let (world, a, b) = (World::new(), scope("a"), scope("b"));
     world.take(&a, "phi.md", "# Học phí\n\nKhoá IELTS: 2.500.000đ mỗi tháng.").await.unwrap();
     world.take(&a, "gio.md", "# Giờ mở cửa\n\nTừ 8 giờ sáng.").await.unwrap();
@@ -102,7 +102,7 @@ async fn what_goes_in_is_found_by_its_own_tenant_only() {
 }
 
 #[tokio::test]
-async fn the_same_file_again_replaces_and_a_removed_one_is_gone() {
+async fn t16_the_same_file_again_replaces_and_a_removed_one_is_gone() {
     let (world, a) = (World::new(), scope("a"));
     let long: String = (0..400).map(|n| format!("Alpha sentence number {n}. ")).collect();
     let first = world.take(&a, "x.txt", &long).await.unwrap();
@@ -274,7 +274,7 @@ async fn a_document_that_comes_twice_leaves_only_its_last_version() {
 }
 
 #[tokio::test]
-async fn files_of_two_tenants_taken_in_together_stay_apart() {
+async fn t14_files_of_two_tenants_taken_in_together_stay_apart() {
     let (world, a, b) = (World::new(), scope("a"), scope("b"));
     let of = |scope: &TenantScope, name: &str| Ingest::new(scope.clone(), name, "# Fees\n\nGamma.");
     let requests = vec![of(&a, "one.md"), of(&b, "two.md"), of(&a, "three.md"), of(&b, "one.md")];

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn tenants_take_turns_and_their_turns_stay_in_order() {
+    fn t114_tenants_take_turns_and_their_turns_stay_in_order() {
         let (mut waiting, [one, two]) = (Waiting::default(), std::array::from_fn(|_| SessionId::generate()));
         for (tenant, session, text) in [("a", one, "1"), ("a", one, "2"), ("a", one, "3"), ("b", two, "4")] {
             assert!(waiting.push(new(tenant, session, text)));

@@ -61,7 +61,7 @@ async fn a_sound_token_grants_what_it_says() {
 }
 
 #[tokio::test]
-async fn every_claim_is_required_and_has_one_type() {
+async fn t41_every_claim_is_required_and_has_one_type() {
     for name in ["iss", "aud", "sub", "exp", "iat", "jti", "tid", "branches", "role"] {
         let mut claims = claims();
         claims.remove(name);
@@ -92,7 +92,7 @@ async fn every_claim_is_required_and_has_one_type() {
 }
 
 #[tokio::test]
-async fn wrong_values_are_refused() {
+async fn t41_wrong_values_are_refused() {
     let now = get_current_timestamp();
     for (name, value) in [
         ("iss", json!("https://other.example")),
@@ -119,7 +119,7 @@ async fn wrong_values_are_refused() {
 }
 
 #[tokio::test]
-async fn the_key_chooses_the_algorithm_and_the_header_never_does() {
+async fn t40_the_key_chooses_the_algorithm_and_the_header_never_does() {
     let body = claims();
     let sign = |header: &Header, key: &EncodingKey| encode(header, &body, key).unwrap();
     let secret = EncodingKey::from_secret(SECRET);
@@ -168,7 +168,7 @@ async fn the_key_chooses_the_algorithm_and_the_header_never_does() {
 }
 
 #[tokio::test]
-async fn a_minted_token_opens_what_was_granted_until_it_is_revoked() {
+async fn t44_a_minted_token_opens_what_was_granted_until_it_is_revoked() {
     let (minter, key) = TokenMinter::hs256(ISSUER, SECRET).unwrap();
     let north = BranchId::named(tenant(), "north");
     let grant = Grant::new(tenant()).with_subject("demo").with_branches(Branches::Only([north].into()));
@@ -197,7 +197,7 @@ async fn either_credential_will_do_but_only_one() {
 }
 
 #[test]
-fn weak_secrets_and_wrong_keys_are_refused() {
+fn t43_weak_secrets_and_wrong_keys_are_refused() {
     assert!(JwtKey::hs256(&SECRET[1..]).is_err());
     assert!(TokenMinter::hs256(ISSUER, b"secret").is_err());
     assert!(JwtKey::eddsa_pem(b"nonsense").is_err());
