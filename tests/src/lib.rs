@@ -6,6 +6,8 @@ pub mod corpus;
 pub mod http;
 pub mod load;
 pub mod model_stub;
+pub mod mutations;
+pub mod patched;
 pub mod postgres;
 pub mod proxy;
 pub mod qdrant;

@@ -4,6 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rag_tower::{Grant, TenantId, TenantScope};
+use rag_tower_owner::auth::OwnerScope;
+use rag_tower_tests::mutations::MUTATIONS;
+
 /// The places in shipped code that may do what `.clippy.toml` disallows. Clippy refuses every other one, so a new one needs its
 /// `#[expect]` there and its line here.
 const EXCEPTIONS: &[(&str, usize)] = &[
@@ -111,4 +115,70 @@ fn t01_whoever_asks_for_the_operators_scope_is_known() {
         .map(|(name, _)| name)
         .collect();
     assert_eq!(asking, OPERATOR.iter().map(|name| (*name).to_owned()).collect());
+}
+
+/// What would be without a line of defence is tried by `cargo run -p rag-tower-tests --bin mutations`; here, that it still can be.
+#[test]
+fn every_mutation_still_fits_the_sources() {
+    let names: BTreeSet<_> = MUTATIONS.iter().map(|mutation| mutation.name).collect();
+    assert_eq!(names.len(), MUTATIONS.len(), "two mutations have one name");
+    let stale: Vec<_> = MUTATIONS.iter().flat_map(|mutation| mutation.stale(&root()).unwrap()).collect();
+    assert!(stale.is_empty(), "{}", stale.join("\n"));
+    let tests = all_sources();
+    for mutation in MUTATIONS {
+        assert!(!mutation.tests.is_empty(), "{}", mutation.name);
+        for part in mutation.tests {
+            let function = part.rsplit("::").next().unwrap();
+            let known = tests.lines().any(|line| line.contains("fn ") && line.contains(function));
+            assert!(known, "{}: no test has {part} in its name", mutation.name);
+        }
+    }
+}
+
+/// Every source file of the workspace in one text.
+fn all_sources() -> String {
+    let (mut all, mut folders) = (String::new(), Vec::new());
+    for folder in ["rag-tower/src", "rag-tower-owner/src", "tests/tests", "tests/ui/tests"] {
+        folders.push(root().join(folder));
+    }
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder of sources") {
+            let path = entry.expect("an entry").path();
+            match path.extension() {
+                _ if path.is_dir() => folders.push(path),
+                Some(extension) if extension == "rs" => {
+                    all.push_str(&fs::read_to_string(path).expect("UTF-8"))
+                }
+                _ => {}
+            }
+        }
+    }
+    all
+}
+
+/// True where the first type turns into the second.
+struct Turns<T, U>(std::marker::PhantomData<(T, U)>);
+
+trait Otherwise {
+    const HOLDS: bool = false;
+}
+
+impl<T, U> Otherwise for Turns<T, U> {}
+
+impl<T: Into<U>, U> Turns<T, U> {
+    const HOLDS: bool = true;
+}
+
+#[test]
+fn t01_the_owners_scope_is_no_tenants_and_no_text_is_either() {
+    let turns = [
+        Turns::<OwnerScope, TenantScope>::HOLDS,
+        Turns::<TenantScope, OwnerScope>::HOLDS,
+        Turns::<String, TenantScope>::HOLDS,
+        Turns::<TenantId, TenantScope>::HOLDS,
+        Turns::<Grant, TenantScope>::HOLDS,
+        // the question can be answered with yes
+        Turns::<&str, String>::HOLDS,
+    ];
+    assert_eq!(turns, [false, false, false, false, false, true]);
 }

@@ -20,7 +20,6 @@ pub(super) struct Server {
     state: Arc<State>,
     address: SocketAddr,
     _stop: tokio::sync::oneshot::Sender<()>,
-    _dir: tempfile::TempDir,
 }
 
 /// A request that arrived.
@@ -37,6 +36,8 @@ struct State {
     indexes: Mutex<BTreeSet<String>>,
     seen: Mutex<Vec<Seen>>,
     fail: Mutex<Option<Status>>,
+    /// Goes after the shard, which writes once more when it is dropped.
+    _dir: tempfile::TempDir,
 }
 
 #[derive(Clone)]
@@ -53,6 +54,7 @@ impl Server {
             indexes: Mutex::default(),
             seen: Mutex::default(),
             fail: Mutex::default(),
+            _dir: dir,
         });
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -72,7 +74,7 @@ impl Server {
                 .await
         });
         tasks.detach_all();
-        Self { state, address, _stop: stop, _dir: dir }
+        Self { state, address, _stop: stop }
     }
 
     pub(super) fn url(&self) -> String {
