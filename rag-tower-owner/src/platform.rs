@@ -135,7 +135,8 @@ impl Platform {
                 "create_ticket",
                 "out_of_domain",
             ])
-            .with_models(models::model_names(config));
+            .with_models(models::model_names(config))
+            .with_tenants(config.metrics_tenants);
         labels.touch();
         let recipe = format!("{}/{}/{}", embedder.name, config.chunk_token_size, config.chunk_overlap);
         let epochs = Epochs::new(format!("{}/{recipe}", models::model_names(config).join("+")));

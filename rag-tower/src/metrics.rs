@@ -3,15 +3,20 @@
 //! The library emits through the [`metrics`](https://docs.rs/metrics) facade and knows no exporter. Install a recorder
 //! first, then call [`describe`], then build the stack: layers look their series up once and keep them.
 
+mod tenants;
+
 use std::sync::Arc;
 
-use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use ::metrics::{
+    Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
+use self::tenants::Tenants;
 use crate::answer::AbstainReason;
 use crate::ask::Channel;
 use crate::error::Stage;
 use crate::route::ModelOutcome;
-use crate::tenant::AuthFailure;
+use crate::tenant::{AuthFailure, TenantId};
 use crate::trace::{Phase, Status};
 
 /// The label of a route or model that is not in the closed set.
@@ -19,12 +24,16 @@ const OTHER: &str = "other";
 /// The label of an ask that no route or model has answered.
 const NONE: &str = "none";
 
-/// The routes and models that may become metric labels: everything else is `other`, so that what a caller or a
-/// provider sends can never grow the number of series.
+/// The most tenants that can be told apart.
+const MOST_TENANTS: usize = 10_000;
+
+/// The routes, models and tenants that may become metric labels: everything else is `other`, so that what a caller or a
+/// provider sends can never grow the number of series. Clones share their tenants.
 #[derive(Clone, Debug)]
 pub struct Labels {
     routes: Arc<[Arc<str>]>,
     models: Arc<[Arc<str>]>,
+    tenants: Option<Arc<Tenants>>,
 }
 
 // === impl Labels ===
@@ -33,7 +42,7 @@ impl Labels {
     /// No routes and no models: each is `other`, and an ask without one is `none`.
     #[must_use]
     pub fn new() -> Self {
-        Self { routes: closed::<&str>([]), models: closed::<&str>([]) }
+        Self { routes: closed::<&str>([]), models: closed::<&str>([]), tenants: None }
     }
 
     /// Names the routes. Default: none.
@@ -50,14 +59,50 @@ impl Labels {
         self
     }
 
-    /// Makes every series of these routes and models exist at 0, so that a rate over the first event is not lost.
+    /// Tells tenants apart in `rag_requests_total`, `rag_fail_closed_total` and `rag_abstain_total`, by a label `tenant`: the
+    /// first `most` that ask (10,000 of them if it is more), by their ids, and all that come later as `other`. Default: none,
+    /// and there is no such label.
+    ///
+    /// A tenant keeps its label for as long as the process runs, and no two ever share one but `other`. Each has about as
+    /// many series as there are routes, statuses and channels that it meets: with 100 tenants that is some thousands.
+    #[must_use]
+    pub fn with_tenants(mut self, most: usize) -> Self {
+        self.tenants = (most > 0).then(|| Arc::new(Tenants::new(most.min(MOST_TENANTS))));
+        self
+    }
+
+    /// Names tenants: a name takes the place of the id. One that another tenant has, or that is `other`, is left out.
+    /// Call it after [`with_tenants`](Self::with_tenants); without that it does nothing. Default: none.
+    ///
+    /// # Warning
+    /// A label is read by whoever reads the metrics.
+    #[must_use]
+    pub fn with_tenant_names<T: Into<Arc<str>>>(
+        mut self,
+        names: impl IntoIterator<Item = (TenantId, T)>,
+    ) -> Self {
+        self.tenants = self.tenants.map(|tenants| Arc::new(tenants.named(names)));
+        self
+    }
+
+    /// Makes every series of these routes and models exist at 0, so that a rate over the first event is not lost. Of a tenant
+    /// those that it may meet by a reason exist from its first ask on.
     pub fn touch(&self) {
         for route in self.routes() {
             for status in Status::ALL {
                 for channel in Channel::ALL {
-                    counter!("rag_requests_total", "route" => route.clone(), "status" => status.as_str(), "channel" => channel.as_str()).increment(0);
+                    let mut labels = vec![
+                        Label::new("route", route.clone()),
+                        Label::new("status", status.as_str()),
+                        Label::new("channel", channel.as_str()),
+                    ];
+                    labels.extend(self.tenants.as_ref().map(|_| Label::new("tenant", OTHER)));
+                    counter!("rag_requests_total", labels).increment(0);
                 }
             }
+        }
+        if self.tenants.is_some() {
+            touch_reasons(Some(OTHER.into()));
         }
         for model in self.models() {
             for kind in ["input", "output"] {
@@ -73,6 +118,21 @@ impl Labels {
     #[must_use]
     pub fn model(&self, name: Option<&str>) -> Arc<str> {
         Arc::clone(&self.models[self.model_index(name)])
+    }
+
+    /// Where the series of a tenant are, and its label: 0 for those that share one, or when tenants are not told apart.
+    pub(crate) fn tenant(&self, id: TenantId) -> (usize, Option<Arc<str>>) {
+        let Some(tenants) = &self.tenants else { return (0, None) };
+        let (place, label, new) = tenants.place(id);
+        if new {
+            touch_reasons(Some(Arc::clone(&label)));
+        }
+        (place, Some(label))
+    }
+
+    /// How many places there are.
+    pub(crate) fn places(&self) -> usize {
+        self.tenants.as_ref().map_or(1, |tenants| tenants.most() + 1)
     }
 
     pub(crate) fn routes(&self) -> &[Arc<str>] {
@@ -111,6 +171,22 @@ fn closed<T: Into<Arc<str>>>(known: impl IntoIterator<Item = T>) -> Arc<[Arc<str
     all.into()
 }
 
+/// Makes the series of each reason exist at 0.
+fn touch_reasons(tenant: Option<Arc<str>>) {
+    for reason in AbstainReason::ALL {
+        withheld(reason.fails_closed(), reason.as_str(), tenant.clone(), 0);
+    }
+}
+
+/// Counts answers that were withheld for a reason.
+pub(crate) fn withheld(fails_closed: bool, reason: &'static str, tenant: Option<Arc<str>>, much: u64) {
+    let name = if fails_closed { "rag_fail_closed_total" } else { "rag_abstain_total" };
+    match tenant {
+        Some(tenant) => counter!(name, "reason" => reason, "tenant" => tenant).increment(much),
+        None => counter!(name, "reason" => reason).increment(much),
+    }
+}
+
 fn index(all: &[Arc<str>], name: Option<&str>) -> usize {
     let Some(name) = name else { return 0 };
     all.iter().position(|known| &**known == name).unwrap_or(all.len() - 1)
@@ -119,7 +195,10 @@ fn index(all: &[Arc<str>], name: Option<&str>) -> usize {
 /// Describes every metric of this crate's core and makes their series exist at 0. Call it once, after the recorder is
 /// installed; then [`Labels::touch`] for your own routes and models.
 pub fn describe() {
-    describe_counter!("rag_requests_total", "Asks that have ended, by route, status and channel.");
+    describe_counter!(
+        "rag_requests_total",
+        "Asks that have ended, by route, status and channel, and by tenant if it is asked for."
+    );
     describe_histogram!(
         "rag_request_duration_seconds",
         Unit::Seconds,
@@ -222,10 +301,7 @@ pub fn describe() {
     );
 
     Labels::new().touch();
-    for reason in AbstainReason::ALL {
-        let name = if reason.fails_closed() { "rag_fail_closed_total" } else { "rag_abstain_total" };
-        counter!(name, "reason" => reason.as_str()).increment(0);
-    }
+    touch_reasons(None);
     for result in ["hit", "miss", "bypass"] {
         counter!("rag_cache_requests_total", "cache" => "answer", "result" => result).increment(0);
     }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rag_tower_tests::http::{Answer, Client, DEADLINE, Event};
-use rag_tower_tests::server::{Server, shared};
+use rag_tower_tests::server::{Server, Setup, shared};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+const BINARY: &str = env!("CARGO_BIN_EXE_rag-tower-server");
+
 fn server() -> Arc<Server> {
-    shared(env!("CARGO_BIN_EXE_rag-tower-server"))
+    shared(BINARY)
 }
 
 async fn ask(client: &Client, question: &str) -> Value {
@@ -194,6 +196,28 @@ async fn what_happened_is_on_the_metrics_listener_and_nothing_else_is() {
     assert_eq!(metrics.get("/readyz").await.status, 200);
     assert_eq!(metrics.get("/owner").await.status, 404);
     assert_eq!(server.client().get("/metrics").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t103_a_tenant_is_a_label_where_that_is_asked_for_and_the_next_is_not_named() {
+    let server = Setup::new(BINARY).env("RAG_TOWER_METRICS_TENANTS", "1").start();
+    let docs = server.client().post("/demo/token", &json!({"tenant": "docs"})).await.json();
+    let docs = server.client().bearer(docs["token"].as_str().unwrap());
+    ask(&server.tenant(), "Địa chỉ các cơ sở?").await;
+    ask(&docs, "How do I start the server?").await;
+    let tenants = server.owner().await.get("/owner/api/tenants").await.json();
+    let id = |slug: &str| {
+        let tenant = tenants["items"].as_array().unwrap().iter().find(|tenant| tenant["slug"] == slug);
+        tenant.unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let text = server.scrape().await;
+    let asked = |tenant: &str| -> f64 {
+        let label = format!("tenant=\"{tenant}\"");
+        let lines = text.lines().filter(|line| line.starts_with("rag_requests_total{") && line.contains(&label));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    assert_eq!((asked(&id("language-centre")), asked("other")), (1.0, 1.0), "{text}");
+    assert!(!text.contains(&id("docs")), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,7 +29,7 @@ pub enum Kind {
 }
 
 /// All settings, in the order in which they are explained.
-pub const SETTINGS: [Key; 35] = [
+pub const SETTINGS: [Key; 36] = [
     text("RAG_TOWER_ADDR", "127.0.0.1:8080", "where the server listens"),
     text("RAG_TOWER_METRICS_ADDR", "127.0.0.1:9464", "where /metrics, /livez and /readyz are"),
     unset("RAG_TOWER_DATA", Kind::Text, "the data directory (default: the platform's place for data)"),
@@ -91,6 +91,11 @@ pub const SETTINGS: [Key; 35] = [
         "what an ask does that cannot be recorded, the disk being full: run, and be counted, or shed",
     ),
     unset("RAG_TOWER_DEMO_KEY", Kind::Secret, "fixes the demo API key, at least 32 characters"),
+    number(
+        "RAG_TOWER_METRICS_TENANTS",
+        "0",
+        "tenants that have metrics of their own, by id, the first that ask; the rest share one; 0 tells none apart",
+    ),
     text("RAG_TOWER_LOG", "info", "what is logged: a level, or target=level pairs"),
     text("RAG_TOWER_LOG_FORMAT", "text", "text or json"),
 ];

@@ -82,6 +82,8 @@ pub struct Config {
     pub addr: SocketAddr,
     /// Where the metrics are.
     pub metrics_addr: SocketAddr,
+    /// How many tenants have metrics of their own; 0 tells none apart.
+    pub metrics_tenants: usize,
     /// The data directory.
     pub data: PathBuf,
     /// The time zone that dates of reports are read in.

@@ -102,6 +102,7 @@ impl Reader<'_> {
         let zone = self.zone("RAG_TOWER_ZONE");
         let trace_retention = self.number("RAG_TOWER_TRACE_RETENTION_DAYS", 0, 36_500);
         let demo_key = self.secret("RAG_TOWER_DEMO_KEY", KEY);
+        let metrics_tenants = self.number("RAG_TOWER_METRICS_TENANTS", 0, 1_000);
         let frontend_origin = self.origins("FRONTEND_ORIGIN");
         let fsync = self.one_of(
             "RAG_TOWER_FSYNC",
@@ -134,6 +135,7 @@ impl Reader<'_> {
             top_k: top_k?,
             addr: addr?,
             metrics_addr: metrics_addr?,
+            metrics_tenants: metrics_tenants?,
             data: data?,
             zone: zone?,
             trace_retention: NonZeroU32::new(trace_retention?),

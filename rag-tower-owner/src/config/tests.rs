@@ -99,6 +99,13 @@ fn rows_are_kept_for_ever_unless_it_is_said_for_how_many_days() {
 }
 
 #[test]
+fn tenants_have_no_metrics_of_their_own_unless_it_is_said_how_many() {
+    let told = |most: &str| read(&[("RAG_TOWER_METRICS_TENANTS", most)]).map(|config| config.metrics_tenants);
+    assert_eq!((told("").unwrap(), told("100").unwrap()), (0, 100));
+    assert!(refusal(read(&[("RAG_TOWER_METRICS_TENANTS", "all")])).contains("from 0 to 1000"));
+}
+
+#[test]
 fn every_finding_is_reported_at_once() {
     let text = refusal(read(&[("TOP_K", "0"), ("RAG_TOWER_ADDR", "8080"), ("CHUNK_OVERLAP", "a few")]));
     for part in ["TOP_K", "from 1 to 100", "RAG_TOWER_ADDR", "127.0.0.1:8080", "CHUNK_OVERLAP"] {

@@ -1,16 +1,16 @@
 //! The metrics of an ask's end.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ::metrics::{Counter, Histogram, counter, histogram};
+use ::metrics::{Counter, Histogram, Label, counter, histogram};
 
 use super::{Outcome, Phase, Span, Status, TraceRow};
 use crate::answer::Finish;
 use crate::ask::Channel;
 use crate::error::Stage;
-use crate::metrics::Labels;
+use crate::metrics::{Labels, withheld};
 
 /// Stages whose time is spent in providers and stores, not in this library.
 const EXTERNAL: [Stage; 5] = [Stage::Memory, Stage::Embed, Stage::Retrieve, Stage::Rerank, Stage::Generate];
@@ -18,7 +18,8 @@ const EXTERNAL: [Stage; 5] = [Stage::Memory, Stage::Embed, Stage::Retrieve, Stag
 /// Counts ended asks. Series are looked up once and kept, so that an ask does not pay for it.
 pub(super) struct Meter {
     labels: Labels,
-    requests: Grid<Counter>,
+    /// Of each tenant that has series of its own; without such there is one.
+    requests: Grid<Grid<Counter>>,
     duration: Grid<Histogram>,
     ttft: Grid<Histogram>,
     stages: Grid<Histogram>,
@@ -35,7 +36,7 @@ impl Meter {
     pub(super) fn new(labels: Labels) -> Self {
         let statuses = labels.routes().len() * Status::ALL.len();
         Self {
-            requests: Grid::new(statuses * Channel::ALL.len()),
+            requests: Grid::new(labels.places()),
             duration: Grid::new(statuses),
             ttft: Grid::new(statuses),
             stages: Grid::new(Stage::ALL.len()),
@@ -50,9 +51,17 @@ impl Meter {
         let (status, channel) = (row.outcome.status(), row.channel);
         let name = || self.labels.routes()[route].clone();
         let cell = route * Status::ALL.len() + status as usize;
+        let (place, tenant) = self.labels.tenant(row.tenant_id);
         self.requests
+            .get(place, || Grid::new(self.labels.routes().len() * Status::ALL.len() * Channel::ALL.len()))
             .get(cell * Channel::ALL.len() + channel as usize, || {
-                counter!("rag_requests_total", "route" => name(), "status" => status.as_str(), "channel" => channel.as_str())
+                let mut labels = vec![
+                    Label::new("route", name()),
+                    Label::new("status", status.as_str()),
+                    Label::new("channel", channel.as_str()),
+                ];
+                labels.extend(tenant.clone().map(|tenant| Label::new("tenant", tenant)));
+                counter!("rag_requests_total", labels)
             })
             .increment(1);
         self.duration
@@ -80,7 +89,7 @@ impl Meter {
             .get_or_init(|| histogram!("rag_overhead_seconds"))
             .record(overhead(row.latency, &row.spans));
         self.tokens(row);
-        unusual(row, status, phase);
+        unusual(row, status, phase, tenant);
     }
 
     fn tokens(&self, row: &TraceRow) {
@@ -99,16 +108,16 @@ impl Meter {
 }
 
 /// What should be rare, and so may look its series up each time.
-fn unusual(row: &TraceRow, status: Status, phase: Phase) {
+fn unusual(row: &TraceRow, status: Status, phase: Phase, tenant: Option<Arc<str>>) {
     if status == Status::FailClosed {
         let reason = match &row.outcome {
             Outcome::Completed(Finish::Abstained(reason)) => reason.as_str(),
             Outcome::Failed(kind, _) => kind.as_str(),
             _ => "other",
         };
-        counter!("rag_fail_closed_total", "reason" => reason).increment(1);
+        withheld(true, reason, tenant, 1);
     } else if let Outcome::Completed(Finish::Abstained(reason)) = &row.outcome {
-        counter!("rag_abstain_total", "reason" => reason.as_str()).increment(1);
+        withheld(false, reason.as_str(), tenant, 1);
     }
     if status == Status::Cancelled {
         counter!("rag_stream_aborts_total", "phase" => phase.as_str()).increment(1);
@@ -152,8 +161,8 @@ impl<T> Grid<T> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicU64, Ordering};
-    use std::sync::{Arc, Mutex};
 
     use futures_util::FutureExt;
     use metrics::{Gauge, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
@@ -163,9 +172,11 @@ mod tests {
     use super::super::{TraceLayer, TraceSink};
     use super::*;
     use crate::answer::{AbstainReason, Event};
+    use crate::ask::Ask;
     use crate::error::ErrorKind;
     use crate::scoped::Scoped;
     use crate::stage::testing;
+    use crate::tenant::TenantId;
     use crate::test_util::{Leaf, Step};
 
     /// What was counted: a counter's value, or a histogram's number of records.
@@ -213,12 +224,14 @@ mod tests {
 
     /// Runs one ask of that route through the layer; the consumer goes away after the head when it is not patient.
     fn run(leaf: Leaf, route: &str, patient: bool) {
+        run_as(testing::ask("what?"), &Labels::new().with_routes(["search"]), leaf, route, patient);
+    }
+
+    fn run_as(ask: Ask, labels: &Labels, leaf: Leaf, route: &str, patient: bool) {
         let (sink, _rows, _) = TraceSink::new(1, u64::MAX, None);
-        let labels = Labels::new().with_routes(["search"]);
-        let ask = testing::ask("what?");
         ask.trace().set_route(route);
         drop(ask.trace().time(Stage::Embed));
-        let mut stack = TraceLayer::new(sink).with_labels(labels).layer(leaf);
+        let mut stack = TraceLayer::new(sink).with_labels(labels.clone()).layer(leaf);
         let answer = stack.call(ask).now_or_never().unwrap().unwrap();
         if patient {
             let _events = answer.collect().now_or_never().unwrap();
@@ -252,6 +265,58 @@ mod tests {
             assert_eq!(seen.value(series), Some(value), "{series} in {:?}", seen.0.lock().unwrap().keys());
         }
         assert_eq!(seen.value("rag_time_to_first_token_seconds route=search status=CANCELLED"), None);
+    }
+
+    #[test]
+    fn t103_tenants_have_series_of_their_own_where_that_is_asked_for_and_not_more_than_that() {
+        let seen = Seen::default();
+        let (a, b) = (TenantId::named("a"), TenantId::named("b"));
+        let ask = |tenant| Ask::new(testing::scope(tenant), testing::question("what?"));
+        let isolation = || Leaf::streaming([Step::Fail(ErrorKind::Isolation)]);
+        let labels = Labels::new().with_routes(["search"]).with_tenants(2);
+        metrics::with_local_recorder(&seen, || {
+            labels.touch();
+            // each of these is a layer of its own, as in two stacks of a program
+            for (tenant, leaf) in [
+                ("a", Leaf::text("x")),
+                ("a", Leaf::text("x")),
+                ("b", isolation()),
+                ("c", isolation()),
+                (
+                    "d",
+                    Leaf::streaming([Step::Event(Event::Finished(Finish::Abstained(
+                        AbstainReason::NoDocuments,
+                    )))]),
+                ),
+            ] {
+                run_as(ask(tenant), &labels, leaf, "search", true);
+            }
+        });
+        let requests = |status: &str, tenant: &str| {
+            seen.value(&format!(
+                "rag_requests_total route=search status={status} channel=api tenant={tenant}"
+            ))
+        };
+        assert_eq!(requests("SUCCESS", &a.to_string()), Some(2));
+        assert_eq!(requests("FAIL_CLOSED", &b.to_string()), Some(1));
+        assert_eq!((requests("FAIL_CLOSED", "other"), requests("ABSTAINED", "other")), (Some(1), Some(1)));
+        for (series, value) in [
+            (format!("rag_fail_closed_total reason=isolation tenant={b}"), Some(1)),
+            ("rag_fail_closed_total reason=isolation tenant=other".to_owned(), Some(1)),
+            ("rag_abstain_total reason=no_documents tenant=other".to_owned(), Some(1)),
+            (format!("rag_fail_closed_total reason=isolation tenant={a}"), Some(0)),
+            (format!("rag_abstain_total reason=below_threshold tenant={b}"), Some(0)),
+        ] {
+            assert_eq!(seen.value(&series), value, "{series}");
+        }
+        let series = seen.0.lock().unwrap();
+        assert!(
+            series.keys().all(|key| !key.contains(&TenantId::named("c").to_string())),
+            "{:?}",
+            series.keys()
+        );
+        let untold = "rag_requests_total route=search status=SUCCESS channel=api";
+        assert!(!series.contains_key(untold), "every ask is somebody's");
     }
 
     #[test]
