@@ -478,6 +478,24 @@ statements! {
         "SELECT tenant_id, count(*) FROM (SELECT tenant_id, ", facets!(), " FROM rag_tower.request_traces r
                                           WHERE ts >= $1 AND ts < $2) r
          WHERE ", alike!("$3", "$4", "$5", "$6"), " GROUP BY 1");
+    /// How many asks of each tenant ended how, as far as totals tell it apart …
+    OWNER ENDS_TOTALS = concat!(known_tenants!(), "
+         SELECT k.tenant_id, c.requests, c.errors, c.abstained, c.cancelled, c.limited FROM known k, LATERAL (
+             SELECT sum(t.requests)::bigint AS requests, sum(t.errors)::bigint AS errors,
+                 sum(t.abstained)::bigint AS abstained, sum(t.cancelled)::bigint AS cancelled,
+                 sum(t.limited)::bigint AS limited
+             FROM UNNEST($1::smallint[], $2::timestamptz[], $3::timestamptz[]) AS s (step, first, last)
+             JOIN rag_tower.trace_totals t ON t.tenant_id = k.tenant_id AND t.level = s.step
+                 AND t.bucket >= s.first AND t.bucket < s.last) c
+         WHERE c.requests > 0");
+    /// … and the statuses that are counted together with another there.
+    OWNER ENDS_RARE = concat!(known_tenants!(), "
+         SELECT k.tenant_id, c.status, c.requests FROM known k, LATERAL (
+             SELECT t.status, sum(t.requests)::bigint AS requests
+             FROM UNNEST($1::smallint[], $2::timestamptz[], $3::timestamptz[]) AS s (step, first, last)
+             JOIN rag_tower.trace_rollups t ON t.tenant_id = k.tenant_id AND t.level = s.step
+                 AND t.bucket >= s.first AND t.bucket < s.last
+             WHERE t.status IN ('FAIL_CLOSED', 'OVER_BUDGET') GROUP BY 1) c");
     /// The daily partitions, whether each has the index for searching, and about how many rows.
     OWNER TRACE_DAYS =
         "SELECT substr(c.relname, 16), EXISTS (

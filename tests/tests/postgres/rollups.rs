@@ -212,6 +212,13 @@ async fn stretches_and_kinds_add_up_to_the_whole_histograms_included() {
             *statuses.entry(status).or_insert(0) += asks;
         }
         assert_eq!(statuses, tally.statuses);
+        let mut ended = std::collections::BTreeMap::new();
+        for (whose, ends) in PgRollups::ends(&mut tx, Some(since), Some(until)).await.unwrap() {
+            for (status, asks) in ends.into_iter().filter(|_| tenant.is_none_or(|id| id.as_uuid() == whose)) {
+                *ended.entry(status).or_insert(0) += asks;
+            }
+        }
+        assert_eq!(ended, statuses, "tenant by tenant");
         for facet in [Facet::Tenant, Facet::Route, Facet::Status, Facet::Channel, Facet::Model] {
             let mut sum = Measures::default();
             for (value, part) in PgRollups::by(&mut tx, &which, facet).await.unwrap() {

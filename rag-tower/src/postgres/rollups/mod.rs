@@ -30,6 +30,7 @@
 
 mod check;
 mod delta;
+mod ends;
 mod fold;
 mod key;
 mod lag;

@@ -211,7 +211,7 @@ async fn rare(
 impl Tally {
     /// Adds asks of a status. Without one they are of all, as totals have them: each counts as the more usual of the statuses
     /// that are counted together.
-    fn add(&mut self, status: &str, sum: &Measures) {
+    pub(super) fn add(&mut self, status: &str, sum: &Measures) {
         self.sum.merge(sum);
         let mut count = |status: &str, asks: i64| {
             *self.statuses.entry(status.to_owned()).or_default() += asks;
@@ -234,7 +234,7 @@ impl Tally {
     }
 
     /// Tells asks of a rare status apart from those that they were counted with.
-    fn split(&mut self, status: &str, asks: i64) {
+    pub(super) fn split(&mut self, status: &str, asks: i64) {
         let from = match status {
             "FAIL_CLOSED" => "ERROR",
             "OVER_BUDGET" => "RATE_LIMITED",
@@ -244,7 +244,7 @@ impl Tally {
         *self.statuses.entry(status.to_owned()).or_default() += asks;
     }
 
-    fn tidy(&mut self) {
+    pub(super) fn tidy(&mut self) {
         self.statuses.retain(|_, asks| *asks != 0);
     }
 }
