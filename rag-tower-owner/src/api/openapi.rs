@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::owner::operation;
 use crate::auth::OwnerScope;
+use crate::owner_store::{GapReason, GapState};
 use crate::routes::{Endpoint, ROUTES, Route};
 
 /// Where schemas are in the document.
@@ -229,6 +230,8 @@ fn parameter(path: &str, name: &str) -> Option<Value> {
         ("status", _) => json!({ "type": "string", "enum": Status::ALL.map(Status::as_str) }),
         ("by", _) => json!({ "type": "string", "enum": ["tenant", "route", "status", "channel", "model"] }),
         ("rating", _) => json!({ "type": "string", "enum": ["up", "down"] }),
+        ("state", "gaps") => json!({ "type": "string", "enum": GapState::ALL.map(GapState::as_str) }),
+        ("reason", "gaps") => json!({ "type": "string", "enum": GapReason::ALL.map(GapReason::as_str) }),
         ("state", _) => json!({ "type": "string", "enum": ["open", "done"] }),
         ("feedback", _) => json!({ "type": "string", "enum": ["up", "down", "any", "none"] }),
         ("handoff", _) => json!({ "type": "string", "enum": ["yes", "no"] }),

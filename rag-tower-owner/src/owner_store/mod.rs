@@ -12,6 +12,8 @@ mod charts;
 mod feedback;
 mod figures;
 mod file;
+mod funnel;
+mod gaps;
 mod handoffs;
 mod isolation;
 mod logs;
@@ -38,6 +40,11 @@ pub use self::charts::{Breakdown, Bucket, Column, Heatmap, Part, Share, Timeseri
 pub use self::feedback::{FeedbackFilter, FeedbackLine, ReviewState};
 pub use self::figures::{Figures, Overview, Period};
 pub use self::file::{Columns, Format};
+pub use self::funnel::{Funnel, OtherFunnel, Step, StepPart, Steps, TenantFunnel};
+pub(crate) use self::gaps::Reopened;
+pub use self::gaps::{
+    GapBranch, GapCounts, GapCursor, GapFilter, GapLine, GapPage, GapReason, GapStanding, GapState,
+};
 pub use self::handoffs::{
     HandoffCounts, HandoffDetail, HandoffEvent, HandoffFilter, HandoffLine, HandoffPage, HandoffStatus,
     Moved, Revealed,

@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 
 pub(crate) mod alerts;
 mod changes;
+mod gaps;
 mod prices;
 mod state;
 
@@ -59,6 +60,18 @@ impl Fixture {
 
     /// A trace row that took so many milliseconds, and its id.
     async fn row(&mut self, tenant: &str, outcome: Outcome, latency_ms: u64, question: &str) -> AskId {
+        self.row_with(tenant, outcome, latency_ms, question, |_| {}).await
+    }
+
+    /// The same with something else about it.
+    async fn row_with(
+        &mut self,
+        tenant: &str,
+        outcome: Outcome,
+        latency_ms: u64,
+        question: &str,
+        change: impl FnOnce(&mut TraceRow),
+    ) -> AskId {
         let id = AskId::generate();
         let mut row: TraceRow = serde_json::from_value(serde_json::json!({
             "trace_id": id, "ts": "2026-01-01T00:00:00Z", "tenant_id": TenantId::named(tenant), "channel": "web",
@@ -70,6 +83,7 @@ impl Fixture {
         row.ts = id.timestamp().unwrap();
         row.outcome = outcome;
         row.usage = Some(Usage { input_tokens: 10, output_tokens: 0, estimated: false });
+        change(&mut row);
         assert_eq!(PgTraceStore::new(&self.database).insert(&[row]).await.unwrap(), [id]);
         id
     }

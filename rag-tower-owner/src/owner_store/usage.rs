@@ -183,11 +183,7 @@ async fn lines(tx: &mut OwnerTx, which: &Selection, zone: &Zone) -> Result<Vec<U
     used.sort_by(|a, b| {
         (b.stretch, b.requests, a.tenant, &a.model).cmp(&(a.stretch, a.requests, b.tenant, &b.model))
     });
-    let mut ids: Vec<Uuid> = used.iter().map(|used| used.tenant).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let slugs: Vec<(Uuid, String)> = sqlx::query_as(SLUGS).bind(ids).fetch_all(tx.connection()).await?;
-    let slugs: BTreeMap<Uuid, String> = slugs.into_iter().collect();
+    let slugs = slugs(tx, used.iter().map(|used| used.tenant)).await?;
     let day = |stretch: usize| edges.get(stretch).map(|at| zone.date_of(*at).to_string()).unwrap_or_default();
     let line = |used: rag_tower::postgres::Used| UsageLine {
         day: day(used.stretch),
@@ -203,6 +199,18 @@ async fn lines(tx: &mut OwnerTx, which: &Selection, zone: &Zone) -> Result<Vec<U
         cost_usd: (used.priced > 0).then(|| used.cost_nanos as f64 / 1e9),
     };
     Ok(used.into_iter().map(line).collect())
+}
+
+/// The slugs of tenants, as far as the registry knows them.
+pub(super) async fn slugs(
+    tx: &mut OwnerTx,
+    tenants: impl Iterator<Item = Uuid>,
+) -> Result<BTreeMap<Uuid, String>, DatabaseError> {
+    let mut ids: Vec<Uuid> = tenants.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let slugs: Vec<(Uuid, String)> = sqlx::query_as(SLUGS).bind(ids).fetch_all(tx.connection()).await?;
+    Ok(slugs.into_iter().collect())
 }
 
 /// The month of this moment.

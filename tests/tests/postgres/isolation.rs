@@ -70,6 +70,7 @@ const CLOSED: &[&str] = &[
     "audit_log",
     "handoff_history",
     "feedback_reviews",
+    "gap_resolutions",
     "saved_views",
     "demo_data",
     "alerts",

@@ -7,6 +7,7 @@ mod demo_data;
 mod feedback;
 mod figures;
 mod file;
+mod gaps;
 mod handoffs;
 mod isolation;
 mod logs;
@@ -58,6 +59,10 @@ pub(crate) fn endpoint(method: MethodFilter, endpoint: OwnerEndpoint) -> MethodR
         OwnerEndpoint::HandoffReveal => on(method, handoffs::reveal),
         OwnerEndpoint::Feedback => on(method, feedback::list),
         OwnerEndpoint::FeedbackReview => on(method, feedback::review),
+        OwnerEndpoint::Gaps => on(method, gaps::list),
+        OwnerEndpoint::GapExport => on(method, gaps::export),
+        OwnerEndpoint::ResolveGap => on(method, gaps::resolve),
+        OwnerEndpoint::ReopenGap => on(method, gaps::reopen),
         OwnerEndpoint::Views => on(method, views::list),
         OwnerEndpoint::NewView => on(method, views::create),
         OwnerEndpoint::DeleteView => on(method, views::delete),

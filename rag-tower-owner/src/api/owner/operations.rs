@@ -1,15 +1,15 @@
 //! What each route takes and gives: what the document of the API is made of.
 
 use super::{
-    alerts, audit, demo_data, feedback, figures, handoffs, isolation, logs, prices, replay, tail, tenants,
-    views,
+    alerts, audit, demo_data, feedback, figures, gaps, handoffs, isolation, logs, prices, replay, tail,
+    tenants, views,
 };
 use crate::api::openapi::Operation;
 use crate::isolation::Found;
 use crate::owner_store::{
-    AlertEvent, AlertLine, AuditLine, Breakdown, Delivery, FeedbackLine, HandoffDetail, HandoffEvent,
-    HandoffPage, Heatmap, List, LogFacets, LogPage, Overview, PriceLine, PriceList, Revealed, SavedView,
-    Spans, TenantDetail, Tenants, Timeseries, TraceDetail, Usage,
+    AlertEvent, AlertLine, AuditLine, Breakdown, Delivery, FeedbackLine, GapPage, GapStanding, HandoffDetail,
+    HandoffEvent, HandoffPage, Heatmap, List, LogFacets, LogPage, Overview, PriceLine, PriceList, Revealed,
+    SavedView, Spans, TenantDetail, Tenants, Timeseries, TraceDetail, Usage,
 };
 use crate::replay::Replayed;
 use crate::routes::OwnerEndpoint;
@@ -65,6 +65,16 @@ pub(crate) fn operation(endpoint: OwnerEndpoint) -> Operation {
         OwnerEndpoint::FeedbackReview => new("Say that an opinion was looked at, or was not")
             .body::<feedback::Review>()
             .gives::<FeedbackLine>(),
+        OwnerEndpoint::Gaps => new("Questions without an answer, the most asked first")
+            .query::<gaps::ListParams>()
+            .gives::<GapPage>(),
+        OwnerEndpoint::GapExport => new("The same as a file")
+            .query::<gaps::ExportParams>()
+            .gives_text(&["text/csv", "application/jsonl"]),
+        OwnerEndpoint::ResolveGap => {
+            new("Say that a gap is closed").body::<gaps::Resolve>().gives::<GapStanding>()
+        }
+        OwnerEndpoint::ReopenGap => new("Open a gap again").body::<gaps::Reopen>().gives::<GapStanding>(),
         OwnerEndpoint::Views => new("Saved views").gives::<List<SavedView>>(),
         OwnerEndpoint::NewView => {
             new("Save a view").body::<views::NewView>().gives::<SavedView>().status(201)

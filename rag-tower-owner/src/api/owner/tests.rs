@@ -1,9 +1,14 @@
 //! The owner's routes as a page or a program meets them, on the whole application.
 
+use std::time::{Duration, Instant};
+
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use rag_tower::postgres::{NewHandoff, PgHandoffs};
+use rag_tower::postgres::{NewHandoff, PgHandoffs, PgTraceStore};
+use rag_tower::tenant::TenantId;
+use rag_tower::trace::{Outcome, TraceRow};
+use rag_tower::{AbstainReason, AskId, Finish};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -259,6 +264,18 @@ async fn the_owner_sees_the_platform_and_stops_a_tenant_at_once() {
     assert_eq!(status, 200);
     assert_eq!((&isolation["audit"]["ok"], &isolation["probe"]["ok"]), (&json!(true), &json!(true)));
     assert_eq!(isolation["fail_closed"], json!([]));
+    let end = Instant::now() + Duration::from_secs(30);
+    let funnel = loop {
+        let funnel = get("/owner/api/isolation").await.1["funnel"].clone();
+        if funnel["asked"] == 2 {
+            break funnel;
+        }
+        assert!(Instant::now() < end, "{funnel}");
+        tokio::task::yield_now().await;
+    };
+    let counts = funnel["steps"].as_array().unwrap().iter().map(|step| step["count"].as_i64().unwrap());
+    assert_eq!(funnel["answered"].as_i64(), Some(2 - counts.sum::<i64>()), "{funnel}");
+    assert_eq!(funnel["tenants"][0]["tenant_id"], demo["id"], "{funnel}");
     assert_eq!(get("/owner/api/isolation?since=soon").await.0, 400);
     let (status, found, _) = send(&running, &session, "POST", "/owner/api/isolation/check", None).await;
     assert_eq!((status.as_u16(), &found["audit"]["findings"]), (200, &json!([])), "{found}");
@@ -339,6 +356,78 @@ async fn the_owner_says_what_to_be_told_of_and_tries_it() {
     let log = get("/owner/api/audit?action=alert.test").await.1;
     assert_eq!(log["total"], 2, "what could not be tried is no entry");
     drop(ear);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn gaps_are_listed_closed_and_opened_again() {
+    let running = Running::start().await;
+    let session = log_in(&running).await;
+    let get = async |path: &str| send(&running, &session, "GET", path, None).await;
+    let post = async |path: &str, body: Value| send(&running, &session, "POST", path, Some(body)).await;
+    let scope = rag_tower::test_util::scope("a");
+    let mut rows = Vec::new();
+    for question in ["Có bể bơi không? gọi 0912345678", "Có sân bóng không?", "có sân bóng không"]
+    {
+        let outcome = Outcome::Completed(Finish::Abstained(AbstainReason::NoDocuments));
+        let mut row = TraceRow::new(AskId::generate(), scope.tenant(), outcome, Duration::from_millis(1));
+        row.question = Some(question.into());
+        rows.push(row);
+    }
+    PgTraceStore::new(&running.platform.database).insert(&rows).await.unwrap();
+    let asked: Vec<Value> = rows.iter().map(|row| json!(row.trace_id)).collect();
+
+    let (status, list, _) =
+        get("/owner/api/gaps?limit=1&state=open&reason=no_documents&since=2020-01-01").await;
+    assert_eq!(status, 200, "{list}");
+    let first = &list["items"][0];
+    assert_eq!(
+        (&first["count"], &first["sample_trace_id"], &list["total"]),
+        (&json!(2), &asked[2], &json!(2))
+    );
+    assert_eq!((&list["counts"], &list["complete"]), (&json!({ "open": 2, "resolved": 0 }), &json!(true)));
+    let next = get(&format!("/owner/api/gaps?limit=1&cursor={}", list["next"].as_str().unwrap())).await.1;
+    assert_eq!(next["items"][0]["question"], "Có bể bơi không? gọi 09****678");
+    assert_eq!(next["next"], Value::Null);
+    for path in [
+        "/owner/api/gaps?state=done",
+        "/owner/api/gaps?reason=isolation",
+        "/owner/api/gaps?limit=201",
+        "/owner/api/gaps?cursor=1.2.3",
+        "/owner/api/gaps?tenant_id=a",
+        "/owner/api/gaps?until=soon",
+        "/owner/api/gaps?offset=1",
+        "/owner/api/gaps/export?format=xlsx",
+        "/owner/api/gaps/export?limit=1",
+    ] {
+        let (status, said, _) = get(path).await;
+        assert_eq!((status.as_u16(), &said["kind"]), (400, &json!("invalid_input")), "{path}: {said}");
+    }
+    assert_eq!(get("/owner/api/gaps/export?format=csv").await.0, 200);
+
+    let (resolve, reopen) = ("/owner/api/gaps/resolve", "/owner/api/gaps/reopen");
+    let (status, standing, _) = post(resolve, json!({ "trace_id": asked[1], "note": " thêm rồi " })).await;
+    assert_eq!(
+        (status.as_u16(), &standing["note"], &standing["key"]),
+        (200, &json!("thêm rồi"), &first["key"])
+    );
+    let closed = get("/owner/api/gaps?state=resolved").await.1;
+    assert_eq!((&closed["total"], &closed["items"][0]["resolved_by"]), (&json!(1), &json!("owner")));
+    assert_eq!(post(reopen, json!({ "trace_id": asked[2] })).await.0, 200);
+    let (status, said, _) = post(reopen, json!({ "trace_id": asked[2] })).await;
+    assert_eq!((status.as_u16(), &said["kind"]), (409, &json!("conflict")));
+    for (path, body, expected) in [
+        (resolve, json!({ "trace_id": uuid::Uuid::nil() }), 404),
+        (reopen, json!({ "trace_id": AskId::generate() }), 404),
+        (resolve, json!({ "trace_id": "x" }), 400),
+        (resolve, json!({ "key": first["key"] }), 400),
+        (resolve, json!({ "trace_id": asked[0], "note": "x".repeat(2_001) }), 400),
+        (reopen, json!({ "trace_id": asked[0], "note": "x" }), 400),
+    ] {
+        assert_eq!(post(path, body.clone()).await.0.as_u16(), expected, "{path} {body}");
+    }
+    let log = get("/owner/api/audit?action=gap.resolve").await.1;
+    assert_eq!((&log["total"], &log["items"][0]["tenant_id"]), (&json!(1), &first["tenant_id"]));
     running.stop().await;
 }
 

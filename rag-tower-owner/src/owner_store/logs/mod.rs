@@ -12,7 +12,7 @@ mod windows;
 
 use std::time::Duration;
 
-use rag_tower::postgres::{DatabaseError, OwnerTx};
+use rag_tower::postgres::{DatabaseError, OwnerTx, Selection};
 use serde::Serialize;
 use sqlx::FromRow;
 use sqlx::postgres::PgRow;
@@ -23,7 +23,8 @@ pub(crate) use self::export::{LOG_COLUMNS, USUAL_LOG_COLUMNS};
 pub use self::facets::{FacetCount, LogFacets};
 pub use self::filter::{Cache, Fine, LogFilter, Thumbs};
 use self::narrow::narrowed;
-use self::select::{Rows, Shape};
+use self::select::Rows;
+pub(super) use self::select::Shape;
 pub use self::tail::Tail;
 pub use self::trace::{Related, Spans, TraceDetail};
 use self::walk::{Found, Hunt};
@@ -36,7 +37,7 @@ use crate::auth::OwnerScope;
 /// Up to here rows are counted.
 const COUNTED: i64 = 10_000;
 /// The longest that a statement for a page may take.
-const STATEMENT: Duration = Duration::from_secs(2);
+pub(super) const STATEMENT: Duration = Duration::from_secs(2);
 /// How long a search for a text goes on.
 const SEARCH: Duration = Duration::from_secs(1);
 /// Rows that are rather passed over than counted by quarters.
@@ -66,7 +67,7 @@ macro_rules! shown {
                     WHERE h.trace_id = x.trace_id AND h.tenant_id = x.tenant_id) AS handoff"
     };
 }
-const NAMED: &str = "LEFT JOIN rag_tower.tenants t ON t.id = x.tenant_id";
+pub(super) const NAMED: &str = "LEFT JOIN rag_tower.tenants t ON t.id = x.tenant_id";
 
 /// A line of a list.
 const LINE: Shape = Shape { read: read!(), shown: shown!(), joined: NAMED };
@@ -187,7 +188,7 @@ impl OwnerStore {
         let counts = page.after.is_none() && exact;
         let windows = windows(&mut tx, filter, page.after, counts).await?;
         if exact {
-            return in_order(tx, filter, page, windows, counts, shape, at).await;
+            return in_order(&mut tx, filter, page, windows, counts, shape, at).await;
         }
         let most = usize::try_from(page.skip().saturating_add(page.fetch())).unwrap_or(usize::MAX);
         let found: Found<T> = match &filter.text {
@@ -212,9 +213,25 @@ impl OwnerStore {
     }
 }
 
+/// The newest asks of a selection, at most so many, in any shape, as they are kept, and how many there are in all.
+pub(super) async fn newest<T>(
+    tx: &mut OwnerTx,
+    which: Selection,
+    most: u32,
+    shape: Shape,
+    at: impl Fn(&T) -> Cursor,
+) -> Result<LogPage<T>, DatabaseError>
+where
+    T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    let filter = LogFilter::from(which);
+    let windows = windows(tx, &filter, None, true).await?;
+    in_order(tx, &filter, &Page::first(most), windows, true, shape, at).await
+}
+
 /// A page, read in the order of time. With `counted`, the windows hold exactly as many rows as they say.
 async fn in_order<T>(
-    mut tx: OwnerTx,
+    tx: &mut OwnerTx,
     filter: &LogFilter,
     page: &Page,
     mut windows: Windows,
@@ -230,7 +247,7 @@ where
     if counted {
         pass_over(&mut windows, &mut skip);
         if let Some(first) = windows.first().copied().filter(|_| skip > SHORT) {
-            windows.splice(..1, quarters(&mut tx, filter, &first).await?);
+            windows.splice(..1, quarters(tx, filter, &first).await?);
             pass_over(&mut windows, &mut skip);
         }
     }

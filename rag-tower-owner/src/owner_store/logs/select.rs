@@ -11,10 +11,10 @@ use crate::owner_store::page::Cursor;
 /// What is read of a row `r`, and what is shown of it as `x`. What has to be worked out is shown and not read, so that it is
 /// worked out for the rows of the page alone. Both have `ts` and `trace_id`.
 #[derive(Clone, Copy)]
-pub(super) struct Shape {
-    pub(super) read: &'static str,
-    pub(super) shown: &'static str,
-    pub(super) joined: &'static str,
+pub(in crate::owner_store) struct Shape {
+    pub(in crate::owner_store) read: &'static str,
+    pub(in crate::owner_store) shown: &'static str,
+    pub(in crate::owner_store) joined: &'static str,
 }
 
 /// From a moment, until before another.

@@ -3,6 +3,7 @@
 use rag_tower::answer::AbstainReason;
 use rag_tower::postgres::PgResolver;
 use rag_tower::tenant::KeyHash;
+use rag_tower::trace::Phase;
 
 use super::*;
 use crate::isolation::Isolation;
@@ -144,7 +145,78 @@ async fn what_failed_closed_is_told_apart_by_reason_and_tenant() {
     let violations: Vec<_> = found.violations.iter().map(|one| one.trace_id).collect();
     assert_eq!(violations, [violation.as_uuid()]);
     let later = Some(OffsetDateTime::now_utc() + Duration::from_secs(60));
-    assert_eq!(store.failed_closed(&owner, later, None).await.unwrap().total, 0);
+    let none = store.failed_closed(&owner, later, None).await.unwrap();
+    assert_eq!((none.total, none.funnel.all.asked, none.funnel.tenants.len()), (0, 0, 0));
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn the_funnel_adds_up_from_all_asks_to_those_that_were_answered() {
+    let mut fixture = Fixture::new().await;
+    let (store, owner) = (OwnerStore::new(&fixture.database), OwnerScope::for_test());
+    let failed = |kind| Outcome::Failed(kind, Stage::Retrieve);
+    let abstained = |reason| Outcome::Completed(Finish::Abstained(reason));
+    for (tenant, outcome) in [
+        ("a", Outcome::Completed(Finish::Stop)),
+        ("a", Outcome::Completed(Finish::OutOfDomain)),
+        ("a", failed(ErrorKind::RateLimited)),
+        ("a", failed(ErrorKind::OverBudget)),
+        ("a", failed(ErrorKind::Internal)),
+        ("a", Outcome::Truncated),
+        ("a", Outcome::Cancelled(Phase::Streaming)),
+        ("a", failed(ErrorKind::StoreUnavailable)),
+        ("a", abstained(AbstainReason::Isolation)),
+        ("a", abstained(AbstainReason::NoDocuments)),
+        ("b", abstained(AbstainReason::NoDocuments)),
+        ("b", abstained(AbstainReason::BelowThreshold)),
+        ("b", Outcome::Completed(Finish::Stop)),
+    ] {
+        fixture.row(tenant, outcome, 1, "q").await;
+    }
+    let read = async || store.failed_closed(&owner, None, None).await.unwrap().funnel;
+    let funnel = read().await;
+    let steps = |steps: &Steps| -> Vec<(i64, i64, i64)> {
+        steps.steps.iter().map(|step| (step.count, step.left, step.told_apart)).collect()
+    };
+    assert_eq!((funnel.all.asked, funnel.all.answered), (13, 3));
+    assert_eq!(steps(&funnel.all), [(2, 11, 2), (3, 8, 3), (2, 6, 2), (3, 3, 3)]);
+    let named: Vec<_> = funnel.all.steps.iter().map(|step| step.name).collect();
+    assert_eq!(named, ["refused", "broken", "fail_closed", "abstained"]);
+    let part = |part: &StepPart| (part.status, part.reason.clone().unwrap_or_default(), part.count);
+    let parts: Vec<_> = funnel.all.steps.iter().flat_map(|step| &step.parts).map(part).collect();
+    let known = |status, reason: &str, count| (status, reason.to_owned(), count);
+    assert_eq!(
+        parts,
+        [
+            known("RATE_LIMITED", "", 1),
+            known("OVER_BUDGET", "", 1),
+            known("ERROR", "", 2),
+            known("CANCELLED", "", 1),
+            known("FAIL_CLOSED", "isolation", 1),
+            known("FAIL_CLOSED", "store_unavailable", 1),
+            known("ABSTAINED", "no_documents", 2),
+            known("ABSTAINED", "below_threshold", 1),
+        ]
+    );
+    assert_eq!(funnel.all.steps[3].share, Some(3.0 / 13.0));
+
+    // a's is a's: whoever has the most asks without an answer comes first
+    let tenants: Vec<_> =
+        funnel.tenants.iter().map(|one| (one.tenant.as_deref().unwrap(), one.steps.asked)).collect();
+    assert_eq!(tenants, [("a", 10), ("b", 3)]);
+    assert_eq!(steps(&funnel.tenants[1].steps), [(0, 3, 0), (0, 3, 0), (0, 3, 0), (2, 1, 2)]);
+    assert!(funnel.other.is_none());
+
+    // the same once all of it is folded, and when the rows are there no more all but the reasons
+    PgRollups::new(&fixture.database).fold_all().await.unwrap();
+    let folded = read().await;
+    assert_eq!(
+        (&folded.all, steps(&folded.tenants[0].steps)),
+        (&funnel.all, steps(&funnel.tenants[0].steps))
+    );
+    fixture.run("DELETE FROM rag_tower.request_traces".into()).await;
+    let kept = read().await.all;
+    assert_eq!(steps(&kept), [(2, 11, 2), (3, 8, 3), (2, 6, 0), (3, 3, 0)]);
     fixture.stop().await;
 }
 
