@@ -7,6 +7,7 @@ export const SCREENS = [
   { name: "handoffs", group: 2, letter: "h", load: () => import("./screens/handoffs.js") },
   { name: "trace", load: () => import("./screens/trace.js") },
   { name: "feedback", group: 2, letter: "f", load: () => import("./screens/feedback.js") },
+  { name: "gaps", group: 2, letter: "k", load: () => import("./screens/gaps.js") },
   { name: "alerts", group: 2, letter: "a", load: () => import("./screens/alerts.js") },
   { name: "tenants", group: 3, letter: "t", load: () => import("./screens/tenants.js") },
   { name: "usage", group: 3, letter: "u", load: () => import("./screens/usage.js") },

@@ -33,7 +33,7 @@ function selected(event) {
 }
 
 /** Where a list goes on: older pages by cursor or offset, and the way back to the first. */
-export function pager({ next, at, older = "older", first = "first_page", note }, tools) {
+export function pager({ next, at, first = "first_page", older = "older", note }, tools) {
   if (!at && !next) return h("nav", { class: "pages", label: "pages" }, note);
   const button = (i18n, patch) => h("button", { type: "button", class: "button", i18n, disabled: !patch, on: patch ? { click: () => tools.page(patch) } : {} });
   return h("nav", { class: "pages", label: "pages" }, note, button(first, at ? { cursor: "", offset: "" } : null), button(older, next));

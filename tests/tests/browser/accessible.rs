@@ -26,7 +26,10 @@ async fn axe_finds_nothing_serious_on_any_screen_in_light_and_dark() {
     let mut page = sign_in(&server, "", 1280, 900).await;
     let mut all = screens(&mut page).await;
     assert!(all.len() > 2, "{all:?}");
-    all.extend(["screen=handoffs&layout=board".to_owned(), "screen=usage&part=prices".to_owned()]);
+    all.extend(
+        ["screen=handoffs&layout=board", "screen=usage&part=prices", "screen=gaps&state=all"]
+            .map(str::to_owned),
+    );
     let mut found = Vec::new();
     for scheme in ["light", "dark"] {
         page.prefer(scheme).await;

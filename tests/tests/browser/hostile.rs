@@ -53,6 +53,11 @@ async fn fill(server: &Server) -> Value {
     let question = format!("Trung tâm có chính sách hoàn học phí không? {}", hostile());
     let answer = tenant.post("/query", &json!({ "question": question })).await.json();
     rate(server, &answer, -1, Some(&hostile())).await;
+    // what is refused is shown too, as what the documents lack
+    let refused = json!({ "question": format!("Hôm nay giá vàng bao nhiêu? {}", hostile()) });
+    let refused = tenant.post("/query", &refused).await.json();
+    assert_eq!(refused["route"], "out_of_domain", "{refused}");
+    server.row(refused["trace_id"].as_str().unwrap()).await;
     hand_off(server, &format!("Tôi muốn gặp tư vấn viên, số của tôi là 0912345678. {}", hostile())).await;
     answer
 }
@@ -88,6 +93,15 @@ async fn t70_hostile_text_reaches_the_owner_as_text() {
     show(&mut page, &server, "screen=logs").await;
     page.until("document.querySelector('#screen').innerText.includes('<img src=http://evil.example/img')")
         .await;
+    show(&mut page, &server, "screen=gaps").await;
+    page.until("document.querySelector('#screen').innerText.includes('<img src=http://evil.example/img')")
+        .await;
+    page.click("#screen .c-actions .button").await;
+    page.until("document.querySelector('dialog.ask[open] .text')?.innerText.includes('evil.example/css')")
+        .await;
+    is_text(&mut page, "a gap").await;
+    page.click("dialog.ask[open] form .button[type=button]").await;
+    show(&mut page, &server, "screen=logs").await;
     page.eval("[...document.querySelectorAll('.opener')].find((one) => one.innerText.includes('hoàn học phí')).click()").await;
     page.until("document.querySelector('#drawer[open] .body:not([aria-busy])')?.innerText.includes('evil.example/svg')")
         .await;

@@ -14,7 +14,7 @@ use crate::BINARY;
 /// A month of traffic takes a while to write, unoptimised and beside other tests.
 const FILLING: Duration = Duration::from_secs(180);
 /// Screens that are a list of what happened, which nothing has at first.
-const LISTS: [&str; 4] = ["logs", "handoffs", "feedback", "usage"];
+const LISTS: [&str; 5] = ["logs", "handoffs", "feedback", "gaps", "usage"];
 
 fn is_list(query: &str) -> bool {
     LISTS.iter().any(|name| query == format!("screen={name}"))
@@ -269,6 +269,143 @@ async fn demo_data_is_filled_and_removed_from_the_settings() {
     page.until_within("document.querySelector('#demo-fill') !== null", FILLING).await;
     show(&mut page, &server, "screen=logs&range=all").await;
     page.until("document.querySelector('#screen .empty') !== null").await;
+    assert_eq!(page.errors(), Vec::<String>::new());
+}
+
+/// Asks what no document answers, and waits for its row.
+async fn unanswered(server: &Server) {
+    let question = json!({"question": "Hôm nay giá vàng bao nhiêu?"});
+    let answer = server.tenant().post("/query", &question).await.json();
+    assert_eq!(answer["route"], "out_of_domain", "{answer}");
+    server.row(answer["trace_id"].as_str().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_is_resolved_with_a_note_and_comes_back_when_it_is_asked_again() {
+    let server = Setup::new(BINARY).start();
+    let mut page = sign_in(&server, "screen=gaps", 1280, 900).await;
+    // Three kinds of nothing: never a request, never a gap, and all of them closed.
+    page.until("document.querySelector('#screen .empty .command') !== null").await;
+    let answered = json!({"question": "Trung tâm có chính sách hoàn học phí không?"});
+    let answer = server.tenant().post("/query", &answered).await.json();
+    server.row(answer["trace_id"].as_str().unwrap()).await;
+    show(&mut page, &server, "screen=gaps").await;
+    page.until("document.querySelector('#screen .empty') !== null && document.querySelector('#screen .command') === null")
+        .await;
+    unanswered(&server).await;
+    unanswered(&server).await;
+    show(&mut page, &server, "screen=gaps").await;
+    page.until("document.querySelector('#screen .opener')?.innerText.includes('giá vàng')").await;
+    assert_eq!(page.eval("document.querySelector('#screen .c-count a').innerText").await, "2");
+
+    page.click("#screen .c-actions .button").await;
+    answer_with(&mut page, "Không phải việc của trung tâm").await;
+    page.until("document.querySelector('#screen .empty') !== null").await;
+    page.click("#state-resolved").await;
+    page.until(
+        "document.querySelector('#screen .rows')?.innerText.includes('Không phải việc của trung tâm')",
+    )
+    .await;
+    assert_eq!(audited(&server, "gap.resolve").await.len(), 1);
+
+    unanswered(&server).await;
+    show(&mut page, &server, "screen=gaps").await;
+    page.until("document.querySelector('#screen .badge.warn') !== null").await;
+    // The number leads to the requests themselves.
+    page.click("#screen .c-count a").await;
+    page.until("new URLSearchParams(location.search).get('screen') === 'logs' && document.querySelectorAll('#screen .opener').length === 3")
+        .await;
+    show(&mut page, &server, "screen=gaps").await;
+    page.click("#screen .c-actions .button").await;
+    answer_with(&mut page, "").await;
+    page.until("document.querySelector('#screen .empty') !== null").await;
+    show(&mut page, &server, "screen=gaps&state=resolved").await;
+    page.click("#screen .c-actions .link").await;
+    page.click("dialog.ask[open] form .button.primary").await;
+    page.until("document.querySelector('#screen .empty') !== null").await;
+    assert_eq!(audited(&server, "gap.reopen").await.len(), 1);
+    assert_eq!(page.errors(), Vec::<String>::new());
+}
+
+/// Presses the button of a dialog after writing into its field, which may stay as it is.
+async fn answer_with(page: &mut Page, text: &str) {
+    page.until("document.querySelector('dialog.ask[open] textarea') !== null").await;
+    if !text.is_empty() {
+        page.type_into("dialog.ask[open] textarea", text).await;
+    }
+    page.click("dialog.ask[open] form .button.primary").await;
+    page.until("document.querySelector('dialog.ask[open]') === null").await;
+}
+
+/// Loads the isolation screen anew as if the server said this of the canaries; null stands for a server that says nothing.
+async fn says_of_canaries(page: &mut Page, canary: &Value) {
+    let said = if canary.is_null() { json!({}) } else { json!({ "canary": canary }) };
+    page.eval(&format!(
+        "(() => {{
+          window.realFetch ??= window.fetch;
+          window.fetch = async (url, options) => {{
+            const answer = await window.realFetch(url, options);
+            if (!String(url).includes('/owner/api/isolation')) return answer;
+            const {{ canary, ...rest }} = await answer.json();
+            return new Response(JSON.stringify({{ ...rest, ...{said} }}));
+          }};
+          document.querySelector('.switches button').click();
+        }})()"
+    ))
+    .await;
+    drawn(page).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_isolation_screen_shows_how_requests_ended_and_what_the_canaries_found() {
+    let server = Setup::new(BINARY).start();
+    traffic(&server).await;
+    let mut page = sign_in(&server, "screen=isolation", 1280, 900).await;
+    // All asks but those that were lost are answered, and every figure leads to its requests.
+    let funnel = server.owner().await.get("/owner/api/isolation").await.json()["funnel"].clone();
+    assert_eq!(funnel["asked"], 8, "{funnel}");
+    page.until("document.querySelectorAll('#funnel > li').length === 6").await;
+    let shown = page.eval("[...document.querySelectorAll('#funnel > li > .figure:not(.share)')].map((one) => one.innerText)").await;
+    let mut expected = vec![funnel["asked"].to_string()];
+    for step in funnel["steps"].as_array().unwrap() {
+        let count = step["count"].as_i64().unwrap();
+        expected.push(if count > 0 { count } else { step["left"].as_i64().unwrap() }.to_string());
+    }
+    expected.push(funnel["answered"].to_string());
+    assert_eq!(shown, json!(expected));
+    page.click("#funnel > li:last-child a").await;
+    page.until("new URLSearchParams(location.search).get('status') === 'SUCCESS'").await;
+    show(&mut page, &server, "screen=isolation").await;
+
+    let check = |name: &str, ok: Value| json!({ "name": name, "ok": ok, "tenant": "canary-a", "detail": "<img src=x>", "trace_id": null });
+    let canary = |state: &str, checks: Vec<Value>| {
+        json!({ "enabled": state != "off", "ok": null, "state": state, "at": null, "next_at": "2026-01-01T00:00:00Z",
+                "interval_s": 60, "rotated_at": null, "rounds": 7, "checks": checks })
+    };
+    for (said, tone, rows) in [
+        (
+            canary("ok", vec![check("own_secret", json!(true)), check("rotated_secret", Value::Null)]),
+            "good",
+            2,
+        ),
+        (
+            canary("leak", vec![check("foreign_rows", json!(false)), check("a_new_one", json!(true))]),
+            "bad",
+            2,
+        ),
+        (canary("inconclusive", vec![]), "warn", 0),
+        (canary("waiting", vec![]), "accent", 0),
+        (canary("off", vec![]), "", 0),
+    ] {
+        says_of_canaries(&mut page, &said).await;
+        let seen = page
+            .eval("({ kind: document.querySelector('#canary').className, checks: document.querySelectorAll('.c-canary_check').length })")
+            .await;
+        assert_eq!(seen, json!({ "kind": format!("card-small {tone}"), "checks": rows }), "{said}");
+    }
+    says_of_canaries(&mut page, &Value::Null).await;
+    page.until("document.querySelector('#canary') === null && document.querySelector('#funnel') !== null")
+        .await;
     assert_eq!(page.errors(), Vec::<String>::new());
 }
 

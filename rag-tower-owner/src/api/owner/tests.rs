@@ -6,7 +6,6 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use rag_tower::postgres::{NewHandoff, PgHandoffs, PgTraceStore};
-use rag_tower::tenant::TenantId;
 use rag_tower::trace::{Outcome, TraceRow};
 use rag_tower::{AbstainReason, AskId, Finish};
 use serde_json::{Value, json};
