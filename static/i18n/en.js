@@ -234,6 +234,7 @@ export default {
   funnel_abstained: "Abstained",
   funnel_answered: "Answered",
   funnel_bar: "{left} left, {lost} lost",
+  funnel_together: "There are too many tenants in this range to tell them apart: choose a shorter one.",
   funnel_others: "{n} other tenants",
   verdict_ok: "In order",
   verdict_bad: "Needs attention",

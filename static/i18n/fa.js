@@ -234,6 +234,7 @@ export default {
   funnel_abstained: "بی‌پاسخ",
   funnel_answered: "پاسخ داده شد",
   funnel_bar: "{left} مانده، {lost} از دست رفته",
+  funnel_together: "در این بازه مستأجرها بیش از آن‌اند که جدا شوند: بازهٔ کوتاه‌تری برگزینید.",
   funnel_others: "{n} مستأجر دیگر",
   verdict_ok: "درست",
   verdict_bad: "نیازمند رسیدگی",

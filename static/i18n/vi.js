@@ -234,6 +234,7 @@ export default {
   funnel_abstained: "Không trả lời",
   funnel_answered: "Đã trả lời",
   funnel_bar: "còn {left}, mất {lost}",
+  funnel_together: "Khoảng này có quá nhiều đơn vị để tách riêng: hãy chọn khoảng ngắn hơn.",
   funnel_others: "{n} đơn vị khác",
   verdict_ok: "Ổn",
   verdict_bad: "Cần xử lý",

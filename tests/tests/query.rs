@@ -213,7 +213,8 @@ async fn t103_a_tenant_is_a_label_where_that_is_asked_for_and_the_next_is_not_na
     let text = server.scrape().await;
     let asked = |tenant: &str| -> f64 {
         let label = format!("tenant=\"{tenant}\"");
-        let lines = text.lines().filter(|line| line.starts_with("rag_requests_total{") && line.contains(&label));
+        let lines =
+            text.lines().filter(|line| line.starts_with("rag_requests_total{") && line.contains(&label));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     };
     assert_eq!((asked(&id("language-centre")), asked("other")), (1.0, 1.0), "{text}");

@@ -27,6 +27,8 @@ pub struct Funnel {
     pub tenants: Vec<TenantFunnel>,
     /// Those of all other tenants together; none when there are no others.
     pub other: Option<OtherFunnel>,
+    /// False when so many tenants asked over so long a time that there was no time to tell them apart.
+    pub by_tenant: bool,
 }
 
 /// How the asks of a tenant ended.
@@ -131,7 +133,13 @@ impl Funnel {
         });
         let other =
             (!rest.is_empty()).then(|| OtherFunnel { tenant_count: rest.len() as u64, steps: whole(&rest) });
-        Self { all, tenants: tenants.collect(), other }
+        Self { all, tenants: tenants.collect(), other, by_tenant: true }
+    }
+
+    /// Of what is known of all tenants together.
+    pub(super) fn of_all(statuses: &Statuses, reasons: &BTreeMap<Uuid, Reasons>) -> Self {
+        let all = Steps::new(statuses, &sum(reasons.values()));
+        Self { all, tenants: Vec::new(), other: None, by_tenant: false }
     }
 }
 
@@ -219,7 +227,9 @@ mod tests {
                 let abstained = statuses["ABSTAINED"] / 2;
                 (*id, Reasons::from([(("ABSTAINED", "no_documents".to_owned()), abstained)]))
             });
-            let funnel = Funnel::new(ends.clone(), &reasons.collect());
+            let reasons = reasons.collect();
+            let funnel = Funnel::new(ends.clone(), &reasons);
+            prop_assert_eq!(&funnel.all, &Funnel::of_all(&sum(ends.values()), &reasons).all);
             let all = funnel.tenants.iter().map(|one| &one.steps).chain(funnel.other.iter().map(|other| &other.steps));
             let all: Vec<_> = all.collect();
             prop_assert_eq!(all.iter().map(|steps| steps.asked).sum::<i64>(), funnel.all.asked);

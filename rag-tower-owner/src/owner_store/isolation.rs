@@ -124,13 +124,36 @@ impl OwnerStore {
         let mut reasons = BTreeMap::new();
         tell_apart(FAIL_CLOSED, &page, &mut reasons);
         tell_apart(ABSTAINED, &abstained, &mut reasons);
-        let mut funnel = Funnel::new(PgRollups::ends(&mut tx, since, until).await?, &reasons);
-        let names = slugs(&mut tx, funnel.tenants.iter().map(|one| one.tenant_id)).await?;
-        for one in &mut funnel.tenants {
-            one.tenant = names.get(&one.tenant_id).cloned();
-        }
-        tx.commit().await?;
+        let funnel = self.funnel(tx, (since, until), &reasons).await?;
         Ok(withheld(page, funnel))
+    }
+
+    /// How all asks of a range ended. Where tenants cannot be told apart in time, all of them together can.
+    async fn funnel(
+        &self,
+        mut tx: OwnerTx,
+        (since, until): (Option<OffsetDateTime>, Option<OffsetDateTime>),
+        reasons: &BTreeMap<Uuid, Reasons>,
+    ) -> Result<Funnel, DatabaseError> {
+        match PgRollups::ends(&mut tx, since, until).await {
+            Ok(ends) => {
+                let mut funnel = Funnel::new(ends, reasons);
+                let names = slugs(&mut tx, funnel.tenants.iter().map(|one| one.tenant_id)).await?;
+                for one in &mut funnel.tenants {
+                    one.tenant = names.get(&one.tenant_id).cloned();
+                }
+                Ok(funnel)
+            }
+            Err(DatabaseError::TooLong(_)) => {
+                drop(tx);
+                let mut tx = OwnerTx::snapshot(&self.database).await?;
+                tx.bound(STATEMENT).await?;
+                let which = Selection { since, until, ..Selection::default() };
+                let (tally, _) = PgRollups::tally(&mut tx, &which).await?;
+                Ok(Funnel::of_all(&tally.statuses, reasons))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Notes that the owner had it looked at whether tenants are kept apart, and what was found.

@@ -39,7 +39,6 @@ export async function load(state, signal, tools) {
     { key: "count", kind: "figure", cell: (item) => h("a", { href: logs(item, tools) }, number(item.count)) },
     { key: "last", kind: "nowrap", cell: (item) => moment(item.last_at) },
     { key: "tenant", cell: (item) => tenantText(item, tools) },
-    { key: "branch", cell: (item) => branches(item) },
     { key: "best_confidence", kind: "figure", cell: (item) => (item.best_confidence === null ? DASH : percent(item.best_confidence)) },
     { key: "status", cell: (item) => standing(item) },
     { key: "actions", kind: "nowrap", cell: (item) => (item.state === "resolved" ? button("gap_reopen", () => reopen(item, tools), { kind: "link" }) : button("gap_resolve", () => resolve(item, tools))) },
@@ -62,19 +61,16 @@ async function none(state, fetch, tools) {
   return whyEmpty({ state, fields: ["tenant_id", "why", "state"], any, tools, never });
 }
 
-/** The question, why it got no answer, and what the owner noted. */
+/** The question, why it got no answer, where it was asked, and what the owner noted. */
 function words(item, tools) {
-  const reasons = Object.entries(item.reasons).sort((a, b) => b[1] - a[1]);
+  const several = Object.keys(item.reasons).length > 1;
+  const reasons = Object.entries(item.reasons).sort((a, b) => b[1] - a[1]).map(([name, count]) => h("span", {}, valueName("gap", name), several && ` ${number(count)}`));
+  const branches = item.branches.map(({ id, name }) => h("bdi", { title: id }, visible(name ?? id.slice(0, 8))));
   return [
     opener(visible(item.question) || DASH, item.sample_trace_id, () => tools.openTrace(item.sample_trace_id)),
-    h("span", { class: "small below" }, reasons.map(([name, count], n) => [n > 0 && " · ", valueName("gap", name), reasons.length > 1 && ` ${number(count)}`]).flat()),
+    h("span", { class: "small below" }, [...reasons, ...branches].flatMap((one, n) => (n > 0 ? [" · ", one] : [one]))),
     item.note && said(item.note, "below"),
   ];
-}
-
-function branches({ branches: all }) {
-  if (all.length === 0) return DASH;
-  return all.map(({ id, name }, n) => [n > 0 && ", ", h("bdi", { title: id }, visible(name ?? id.slice(0, 8)))]).flat();
 }
 
 function standing(item) {

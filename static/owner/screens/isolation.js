@@ -152,6 +152,7 @@ function funnel(all, logs, tools) {
     h("p", { class: "small", i18n: "funnel_about" }),
     h("ul", { id: "funnel", class: "funnel steps" }, row("funnel_asked", { left: all.asked }), steps, row("funnel_answered", { left: all.answered, tone: "good", link: logs({ status: "SUCCESS" }) })),
     all.tenants.length > 0 && h("section", { class: "list" }, byTenant(all, logs, tools)),
+    all.by_tenant === false && h("p", { class: "small", i18n: "funnel_together" }),
   );
 }
 

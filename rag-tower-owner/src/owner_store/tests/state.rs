@@ -221,6 +221,23 @@ async fn the_funnel_adds_up_from_all_asks_to_those_that_were_answered() {
 }
 
 #[tokio::test]
+async fn where_tenants_cannot_be_told_apart_in_time_the_funnel_is_of_all_together() {
+    let mut fixture = Fixture::new().await;
+    let (store, owner) = (OwnerStore::new(&fixture.database), OwnerScope::for_test());
+    fixture.row("a", Outcome::Completed(Finish::Stop), 1, "q").await;
+    fixture.row("b", Outcome::Completed(Finish::Abstained(AbstainReason::NoDocuments)), 1, "q").await;
+    PgRollups::new(&fixture.database).fold_all().await.unwrap();
+    let told = store.failed_closed(&owner, None, None).await.unwrap().funnel;
+    assert!(told.by_tenant);
+    // nobody reads the tenants' totals for as long as this lasts
+    fixture.run("BEGIN; LOCK TABLE rag_tower.trace_totals".into()).await;
+    let all = store.failed_closed(&owner, None, None).await.unwrap().funnel;
+    assert_eq!((all.by_tenant, all.tenants.len(), &all.all), (false, 0, &told.all));
+    fixture.run("ROLLBACK".into()).await;
+    fixture.stop().await;
+}
+
+#[tokio::test]
 async fn a_hole_that_comes_later_is_found_when_it_is_looked_for() {
     let mut fixture = Fixture::new().await;
     let isolation = Isolation::proven(&fixture.database);
