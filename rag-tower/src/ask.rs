@@ -64,6 +64,10 @@ pub enum Channel {
     /// A program.
     #[default]
     Api,
+    /// A question that the server asks itself, of a tenant that nobody is, to see whether tenants are kept apart. No caller
+    /// may name it, and its asks count nowhere: they are rows like any other, in no rollup, no figure and no list, and of the
+    /// metrics of asks in `rag_requests_total` alone.
+    Canary,
 }
 
 // === impl AskId ===
@@ -285,7 +289,7 @@ impl fmt::Debug for Question {
 
 impl Channel {
     /// Every channel, in the order of the declaration.
-    pub const ALL: [Self; 5] = [Self::Cli, Self::Web, Self::WebWs, Self::TenantChat, Self::Api];
+    pub const ALL: [Self; 6] = [Self::Cli, Self::Web, Self::WebWs, Self::TenantChat, Self::Api, Self::Canary];
 
     /// The metric label and the column.
     #[must_use]
@@ -296,7 +300,14 @@ impl Channel {
             Self::WebWs => "web_ws",
             Self::TenantChat => "tenant_chat",
             Self::Api => "api",
+            Self::Canary => "canary",
         }
+    }
+
+    /// True for a question that somebody asked: it counts. False for [`Canary`](Self::Canary).
+    #[must_use]
+    pub const fn counts(self) -> bool {
+        !matches!(self, Self::Canary)
     }
 }
 

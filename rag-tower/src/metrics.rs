@@ -130,6 +130,11 @@ impl Labels {
         (place, Some(label))
     }
 
+    /// The same for asks that are nobody's, which take no tenant's place.
+    pub(crate) fn no_tenant(&self) -> (usize, Option<Arc<str>>) {
+        (0, self.tenants.as_ref().map(|tenants| tenants.other()))
+    }
+
     /// How many places there are.
     pub(crate) fn places(&self) -> usize {
         self.tenants.as_ref().map_or(1, |tenants| tenants.most() + 1)

@@ -64,7 +64,7 @@ impl AskRequest {
             question: Question::parse(&raw.question)?,
             session_id: raw.session_id.map(|id| parse_id(&id, "session_id")).transpose()?,
             branch_id: raw.branch_id.map(|id| parse_id(&id, "branch_id")).transpose()?,
-            channel: raw.channel.unwrap_or_default(),
+            channel: named(raw.channel.unwrap_or_default())?,
         })
     }
 
@@ -83,6 +83,16 @@ impl AskRequest {
             None => ask,
         })
     }
+}
+
+/// A channel that a caller may name. One that counts nowhere is the server's own: whoever could claim it would be unseen.
+fn named(channel: Channel) -> Result<Channel, Error> {
+    if channel.counts() {
+        return Ok(channel);
+    }
+    let names: Vec<_> = Channel::ALL.into_iter().filter(|one| one.counts()).map(Channel::as_str).collect();
+    let expected = names.join(", ");
+    Err(Error::invalid(Stage::Http, format!("\"channel\" is not one of yours: expected one of {expected}")))
 }
 
 /// Reads an id, naming the field where it is none.
@@ -158,6 +168,8 @@ mod tests {
         assert!(refusal(br#"{"question": "a", "question": "b"}"#).contains("duplicate field"));
         assert!(refusal(br#"{"question": "a", "session_id": "x"}"#).contains("\"session_id\" is not a UUID"));
         assert!(refusal(br#"{"question": "a", "channel": "fax"}"#).contains("unknown variant `fax`"));
+        let canary = refusal(br#"{"question": "a", "channel": "canary"}"#);
+        assert!(canary.contains("expected one of cli, web, web_ws, tenant_chat, api"), "{canary}");
         assert!(refusal(br#"{"question": "a\u0000b"}"#).contains("control character"));
         assert!(refusal(br#"{"question": "\ud800"}"#).contains("line 1"));
         let long = format!("{{\"question\": \"{}\"}}", "a".repeat(9_000));

@@ -41,6 +41,11 @@ impl Tenants {
         self.most
     }
 
+    /// The label that is shared.
+    pub(super) fn other(&self) -> Arc<str> {
+        Arc::clone(&self.other)
+    }
+
     /// The place of a tenant, its label, and whether it has just got them. Place 0 is that of all that share a label.
     pub(super) fn place(&self, tenant: TenantId) -> (usize, Arc<str>, bool) {
         let full = {

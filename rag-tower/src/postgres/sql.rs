@@ -245,7 +245,14 @@ macro_rules! unrolled {
     };
 }
 
-/// The ask `r` that feedback `f` is about, of the same tenant.
+/// That an ask `r` counts, as [`Channel::counts`](crate::Channel::counts) says.
+macro_rules! counts_somewhere {
+    () => {
+        "r.channel <> 'canary'"
+    };
+}
+
+/// The ask `r` that feedback `f` is about, of the same tenant, when it counts.
 macro_rules! its_ask {
     ($of:literal) => {
         concat!(
@@ -255,7 +262,8 @@ macro_rules! its_ask {
             $of,
             ".trace_id) AND r.tenant_id = ",
             $of,
-            ".tenant_id"
+            ".tenant_id AND ",
+            counts_somewhere!()
         )
     };
 }
@@ -374,7 +382,8 @@ statements! {
         "UPDATE rag_tower.user_feedback f SET rolled = 0
          WHERE ", unrolled!(), " AND f.ts < now() - interval '1 day'
            AND NOT EXISTS (SELECT FROM rag_tower.request_traces r WHERE r.trace_id = f.trace_id
-                           AND r.ts = rag_tower.trace_time(f.trace_id) AND r.tenant_id = f.tenant_id)");
+                           AND r.ts = rag_tower.trace_time(f.trace_id) AND r.tenant_id = f.tenant_id
+                           AND ", counts_somewhere!(), ")");
     /// … until asks of that time do come.
     JOBS REVIVE_FEEDBACK =
         "UPDATE rag_tower.user_feedback SET rolled = NULL WHERE rolled = 0 AND trace_id >= $1 AND trace_id < $2";
@@ -395,7 +404,7 @@ statements! {
                  (p.nanos IS NOT NULL)::integer::bigint - (r.cost_estimate IS NOT NULL)::integer AS priced,
                  coalesce(p.nanos, 0) - coalesce(round(r.cost_estimate * 1000000000), 0)::bigint AS more
              FROM UNNEST($1::uuid[], $2::timestamptz[], $3::bigint[]) AS p (id, ts, nanos)
-             JOIN rag_tower.request_traces r ON r.trace_id = p.id AND r.ts = p.ts
+             JOIN rag_tower.request_traces r ON r.trace_id = p.id AND r.ts = p.ts AND ", counts_somewhere!(), "
              ORDER BY r.trace_id FOR UPDATE OF r),
          priced AS (
              UPDATE rag_tower.request_traces r SET cost_estimate = old.nanos * 0.000000001
@@ -454,7 +463,7 @@ statements! {
     OWNER SLICES_RAW = concat!(
         "SELECT $2::timestamptz, route, status, channel, model, count(*)
          FROM (SELECT ", facets!(), " FROM rag_tower.request_traces r
-               WHERE ($1::uuid IS NULL OR tenant_id = $1) AND ts >= $2 AND ts < $3) r
+               WHERE ($1::uuid IS NULL OR tenant_id = $1) AND ts >= $2 AND ts < $3 AND ", counts_somewhere!(), ") r
          WHERE ", alike!("$4", "$5", "$6", "$7"), " GROUP BY 1, 2, 3, 4, 5");
     OWNER TENANTS_TOTALS = concat!(known_tenants!(), "
          SELECT k.tenant_id, c.requests FROM known k, LATERAL (
@@ -476,7 +485,7 @@ statements! {
          WHERE bucket >= $1 AND bucket < $2 AND requests <> 0 AND ", alike!("$3", "$4", "$5", "$6"), " GROUP BY 1");
     OWNER TENANTS_RAW = concat!(
         "SELECT tenant_id, count(*) FROM (SELECT tenant_id, ", facets!(), " FROM rag_tower.request_traces r
-                                          WHERE ts >= $1 AND ts < $2) r
+                                          WHERE ts >= $1 AND ts < $2 AND ", counts_somewhere!(), ") r
          WHERE ", alike!("$3", "$4", "$5", "$6"), " GROUP BY 1");
     /// How many asks of each tenant ended how, as far as totals tell it apart …
     OWNER ENDS_TOTALS = concat!(known_tenants!(), "
@@ -528,7 +537,7 @@ statements! {
          FROM (SELECT r.tenant_id, ", facets!(), ", r.estimated, r.cost_estimate, r.input_tokens, r.output_tokens,
                    r.latency_us, r.ttft_us
                FROM rag_tower.request_traces r
-               WHERE ($1::uuid IS NULL OR tenant_id = $1) AND ts >= $2 AND ts < $3) r
+               WHERE ($1::uuid IS NULL OR tenant_id = $1) AND ts >= $2 AND ts < $3 AND ", counts_somewhere!(), ") r
          WHERE ", alike!("$4", "$5", "$6", "$7"), " GROUP BY 2, 3, 4, 5, 6");
     /// Feedback on asks of a range that the rollups do not have, and all on asks of two others. Ranges are those of ids.
     OWNER READ_FEEDBACK = concat!(
@@ -553,7 +562,7 @@ statements! {
     /// What asks of these ids and times are told apart by.
     OWNER READ_ASKS = concat!(
         "SELECT r.ts, r.tenant_id, ", facets!(), ", r.trace_id FROM rag_tower.request_traces r
-         WHERE r.trace_id = ANY ($1::uuid[]) AND r.ts = ANY ($2::timestamptz[])");
+         WHERE r.trace_id = ANY ($1::uuid[]) AND r.ts = ANY ($2::timestamptz[]) AND ", counts_somewhere!());
 
     /// Prices, and asks that are to be priced again.
     JOBS PRICES =
@@ -565,11 +574,11 @@ statements! {
     JOBS NEXT_DAY_OF_MODEL =
         "SELECT min(bucket) FROM rag_tower.system_rollups
          WHERE level = 1440 AND model = $1 AND requests > 0 AND bucket > $2::timestamptz - interval '1 day'";
-    JOBS ASKS_OF_MODEL =
+    JOBS ASKS_OF_MODEL = concat!(
         "SELECT r.trace_id, r.ts, r.input_tokens, r.output_tokens, round(r.cost_estimate * 1000000000)::bigint
          FROM rag_tower.request_traces r
-         WHERE r.llm_model = $1 AND r.ts >= $2 AND r.ts < $4 AND (r.ts, r.trace_id) > ($2, $3)
-         ORDER BY r.ts, r.trace_id LIMIT $5";
+         WHERE r.llm_model = $1 AND r.ts >= $2 AND r.ts < $4 AND (r.ts, r.trace_id) > ($2, $3) AND ", counts_somewhere!(), "
+         ORDER BY r.ts, r.trace_id LIMIT $5");
     JOBS NOTE_REPRICING =
         "UPDATE rag_tower.repricings SET at = $2, trace_id = $3, done = done + $4 WHERE id = $1";
     JOBS END_REPRICING = "DELETE FROM rag_tower.repricings WHERE id = $1 AND at >= until";
@@ -578,7 +587,7 @@ statements! {
     OWNER CHECK_ASKS = concat!(
         "SELECT r.ts, r.tenant_id, ", facets!(), ", r.estimated, r.input_tokens, r.output_tokens,
              round(r.cost_estimate * 1000000000)::bigint AS cost_nanos, r.latency_us, r.ttft_us
-         FROM rag_tower.request_traces r WHERE r.ts >= $1 AND r.ts < $2");
+         FROM rag_tower.request_traces r WHERE r.ts >= $1 AND r.ts < $2 AND ", counts_somewhere!());
     OWNER CHECK_FEEDBACK = concat!(
         "SELECT r.ts, r.tenant_id, ", facets!(), ", f.rolled
          FROM rag_tower.user_feedback f JOIN ", its_ask!("f"), "

@@ -51,7 +51,10 @@ impl Meter {
         let (status, channel) = (row.outcome.status(), row.channel);
         let name = || self.labels.routes()[route].clone();
         let cell = route * Status::ALL.len() + status as usize;
-        let (place, tenant) = self.labels.tenant(row.tenant_id);
+        let (place, tenant) = match channel.counts() {
+            true => self.labels.tenant(row.tenant_id),
+            false => self.labels.no_tenant(),
+        };
         self.requests
             .get(place, || Grid::new(self.labels.routes().len() * Status::ALL.len() * Channel::ALL.len()))
             .get(cell * Channel::ALL.len() + channel as usize, || {
@@ -64,6 +67,10 @@ impl Meter {
                 counter!("rag_requests_total", labels)
             })
             .increment(1);
+        // the rest is added up over all channels
+        if !channel.counts() {
+            return;
+        }
         self.duration
             .get(
                 cell,
@@ -317,6 +324,25 @@ mod tests {
         );
         let untold = "rag_requests_total route=search status=SUCCESS channel=api";
         assert!(!series.contains_key(untold), "every ask is somebody's");
+    }
+
+    #[test]
+    fn what_counts_nowhere_is_in_one_series_alone() {
+        let seen = Seen::default();
+        metrics::with_local_recorder(&seen, || {
+            let (sink, _rows, _) = TraceSink::new(1, u64::MAX, None);
+            let ask = testing::ask("what?").with_channel(Channel::Canary);
+            drop(ask.trace().time(Stage::Embed));
+            let leaf = Leaf::streaming([Step::Fail(ErrorKind::Isolation)]);
+            let answer = TraceLayer::new(sink).layer(leaf).call(ask).now_or_never().unwrap().unwrap();
+            let _failed = answer.collect().now_or_never().unwrap();
+        });
+        let counted = "rag_requests_total route=none status=FAIL_CLOSED channel=canary";
+        assert_eq!(seen.value(counted), Some(1));
+        let seen = seen.0.lock().unwrap();
+        for others in ["rag_request_", "rag_stage", "rag_overhead", "rag_fail_closed", "rag_tokens"] {
+            assert!(!seen.keys().any(|key| key.starts_with(others)), "{others} in {:?}", seen.keys());
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rag_tower::postgres::{
 };
 use rag_tower::tenant::TenantId;
 use rag_tower::trace::{Outcome, Phase, TraceRow};
-use rag_tower::{AbstainReason, AskId, ErrorKind, Finish, Stage};
+use rag_tower::{AbstainReason, AskId, Channel, ErrorKind, Finish, Stage};
 use rag_tower_owner::config::Zone;
 use rag_tower_tests::corpus::Random;
 use rag_tower_tests::http::DEADLINE;
@@ -421,6 +421,65 @@ async fn tickets_count_with_and_without_an_ask() {
     .await
     .unwrap();
     assert_eq!(by_route, 1);
+}
+
+/// What the server asks itself is there, and in no figure: not by its batch, a rebuild, a check, a read of rows, a price or
+/// an opinion.
+#[tokio::test]
+async fn rows_of_canaries_count_nowhere() {
+    let database = TestDatabase::migrated().await;
+    let pool = database.database().await;
+    let (store, rollups, feedback) =
+        (PgTraceStore::new(&pool), PgRollups::new(&pool), PgFeedback::new(&pool));
+    let at = datetime!(2026-05-05 10:07 UTC);
+    let (mut canary, row) = (trace_row_of(id_at(at), "a"), trace_row_of(id_at(at), "a"));
+    canary.channel = Channel::Canary;
+    assert_eq!(store.insert(&[canary.clone(), row.clone()]).await.unwrap().len(), 2, "both are rows");
+    // alone in its batch
+    let mut alone = trace_row_of(id_at(at), "b");
+    alone.channel = Channel::Canary;
+    store.insert(std::slice::from_ref(&alone)).await.unwrap();
+    for ask in [canary.trace_id, row.trace_id] {
+        feedback.put(&scope("a"), ask, Rating::Up, None).await.unwrap();
+    }
+    assert_eq!(rollups.reprice(&[(canary.trace_id, Some(1.0))]).await.unwrap(), 0);
+
+    let (day, next) = (datetime!(2026-05-05 00:00 UTC), datetime!(2026-05-06 00:00 UTC));
+    let whole = (None, Some(day), Some(next));
+    let edge = (None, Some(at), Some(at + time::Duration::minutes(1)));
+    let counts = async || {
+        for range in [whole, edge] {
+            let sum = totals(&rollups, range).await;
+            let counted = [Count::Requests, Count::Priced, Count::FeedbackUp, Count::CostNanos];
+            assert_eq!(counted.map(|what| sum[what]), [1, 1, 1, 12_500_000], "{range:?}");
+        }
+        for (since, until) in [(day, next), (at, at + time::Duration::minutes(1))] {
+            let which = Selection { since: Some(since), until: Some(until), ..Selection::default() };
+            let mut tx = OwnerTx::snapshot(&pool).await.unwrap();
+            let slices = PgRollups::slices(&mut tx, &which, false).await.unwrap();
+            assert_eq!(slices.iter().map(|slice| slice.requests).sum::<i64>(), 1, "{since}");
+            let tenants = PgRollups::tenants(&mut tx, &which).await.unwrap();
+            assert_eq!(tenants, [(id_of("a"), 1)], "{since}");
+            let channels = PgRollups::by(&mut tx, &which, Facet::Channel).await.unwrap();
+            assert_eq!(channels.keys().collect::<Vec<_>>(), ["web"], "{since}");
+        }
+        assert_eq!(is_sound(&rollups, at, at).await, 1);
+    };
+    counts().await;
+    rollups.fold_all().await.unwrap();
+    counts().await;
+    assert_eq!(rollups.rebuild(date!(2026 - 05 - 05), date!(2026 - 05 - 05)).await.unwrap(), 1);
+    counts().await;
+    // an opinion on what counts nowhere is given up like one on an ask that never came
+    database.run_as_admin("UPDATE rag_tower.user_feedback SET ts = now() - interval '25 hours'").await;
+    PgRollups::new(&pool).fold_all().await.unwrap();
+    let rolled: Vec<Option<i16>> =
+        sqlx::query_scalar("SELECT rolled FROM rag_tower.user_feedback ORDER BY rolled")
+            .fetch_all(&mut database.admin().await)
+            .await
+            .unwrap();
+    assert_eq!(rolled, [Some(0), Some(1)]);
+    counts().await;
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ pub(in crate::postgres) fn tokens(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Writes down what those of `rows` add whose ids are `new`, each once.
+/// Writes down what those of `rows` add whose ids are `new`, each once. What counts nowhere adds nothing.
 pub(in crate::postgres) async fn append(
     connection: &mut PgConnection,
     rows: &[TraceRow],
@@ -43,7 +43,7 @@ pub(in crate::postgres) async fn append(
     let mut new: HashSet<Uuid> = new.iter().copied().collect();
     let mut sums = Sums::new();
     // of two rows with one id the first was taken
-    for row in rows.iter().filter(|row| new.remove(&row.trace_id.as_uuid())) {
+    for row in rows.iter().filter(|row| new.remove(&row.trace_id.as_uuid()) && row.channel.counts()) {
         count(row, sums.entry(key_of(row)).or_default());
     }
     insert(connection, &sums).await

@@ -18,6 +18,10 @@
 //! ago to come, as from a journal, or for the next hour; a read adds it at once all the same. So feedback on asks that there
 //! are not costs little, and after a day it is given up.
 //!
+//! # What counts nowhere
+//! Asks of the channel [`canary`](crate::Channel::Canary) are rows like any other and in no rollup: a batch's delta, a
+//! rebuild, a check, a read of rows at the ends of a range, and prices pass them over.
+//!
 //! # When they are wrong
 //! Rows that something else has written are in no rollup. [`check`](PgRollups::check) finds that, and
 //! [`rebuild`](PgRollups::rebuild) makes the rollups of a day again from its rows, while servers write. When the rows of a
