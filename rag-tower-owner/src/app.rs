@@ -20,6 +20,7 @@ use crate::alerts::Webhooks;
 use crate::api;
 use crate::auth::{LoginService, LogoutService, OwnerAuth, OwnerAuthConfig, OwnerAuthLayer, OwnerPassword};
 use crate::branches::KnownBranches;
+use crate::canary::Canary;
 use crate::config::Config;
 use crate::demo::Demo;
 use crate::demo_data::Desk;
@@ -50,7 +51,7 @@ pub(crate) struct App {
     /// Ends what would go on for ever.
     pub(crate) closing: CancellationToken,
     pub(crate) system: System,
-    pub(crate) isolation: Isolation,
+    pub(crate) isolation: Arc<Isolation>,
     pub(crate) webhooks: Webhooks,
     owner_auth: OwnerAuth<PgOwnerSessions>,
     pub(crate) demo: Option<Demo>,
@@ -174,7 +175,10 @@ impl App {
                 (platform.rollups.clone(), platform.partitions.clone()),
                 Arc::clone(&platform.index),
             ),
-            isolation: Isolation::proven(&platform.database),
+            isolation: Arc::new(Isolation::proven(
+                &platform.database,
+                Canary::new(config.canary_interval.map(|every| (platform.canary.clone(), every))),
+            )),
             webhooks: Webhooks::new()?,
             owner_auth,
             asks: platform.asks.clone(),

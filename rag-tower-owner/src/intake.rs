@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rag_tower::ingest::{Ingest, Ingested, Ingestor};
+use rag_tower::passage::DocumentId;
 use rag_tower::postgres::PgDocuments;
 use rag_tower::{Error, Scoped, TenantId, TenantScope};
 use tokio::sync::Semaphore;
@@ -67,6 +68,12 @@ impl Intake {
         let tenants: HashSet<TenantId> = files.iter().map(|file| file.scope().tenant()).collect();
         let _changes: Vec<_> = tenants.into_iter().map(|tenant| Change(&self.epochs, tenant)).collect();
         self.ingestor.take_all(files).await
+    }
+
+    /// Removes a document everywhere; true when there was one.
+    pub(crate) async fn remove(&self, scope: &TenantScope, document: DocumentId) -> Result<bool, Error> {
+        let _change = Change(&self.epochs, scope.tenant());
+        self.ingestor.remove(scope, document).await
     }
 
     /// What mends the index. It changes no document.

@@ -17,6 +17,8 @@ mod beside;
 #[cfg(feature = "server")]
 mod branches;
 #[cfg(feature = "server")]
+mod canary;
+#[cfg(feature = "server")]
 mod cli;
 #[cfg(feature = "server")]
 pub mod cluster;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rag_tower::cache::{AnswerCache, CacheOptions};
 use rag_tower::ingest::{Chunker, Ingestor};
 use rag_tower::memory::{MemoryWriter, spawn_memory_writer};
 use rag_tower::metrics::Labels;
@@ -17,6 +18,7 @@ use rag_tower::{BoxAskService, Error, ErrorKind, TenantScope};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::canary::{self, Prober};
 use crate::cluster::{Cluster, ClusterOptions};
 use crate::config::Config;
 use crate::data_dir::DataDir;
@@ -72,6 +74,8 @@ pub(crate) struct Platform {
     pub(crate) asks: BoxAskService,
     /// Searches again, for the owner.
     pub(crate) replay: Replay,
+    /// Asks whether tenants are kept apart.
+    pub(crate) canary: Prober,
     /// Tells apart what documents were cut and embedded with.
     pub(crate) recipe: String,
     pub(crate) data: DataDir,
@@ -147,14 +151,16 @@ impl Platform {
             replay::Settings { top_k: config.top_k, vector: embedder.weight(), rerank: true },
             config.max_context_tokens as u64,
         );
+        let cache = AnswerCache::new(CacheOptions::default());
         let parts = Parts {
             traces,
             labels,
-            memory,
+            memory: Arc::new(memory),
+            cache: cache.clone(),
             documents: Arc::clone(&documents),
             index: Arc::clone(&index),
             dense_weight: embedder.weight(),
-            embedder: embedder.questions,
+            embedder: embedder.questions.clone(),
             generator: models::generator(config).map_err(failed("the model"))?,
             rewriter: models::rewriter(config).map_err(failed("the model"))?,
             router: models::router(config).map_err(failed("the model of ROUTER_MODEL"))?,
@@ -162,7 +168,18 @@ impl Platform {
             book: book.clone(),
             tools: tooling::tools(&book, &database),
             epochs: epochs.clone(),
+            rate_limit: config.rate_limit_per_minute,
         };
+        let intake = Intake::new(ingestor, epochs);
+        let canary = Prober::new(canary::Parts {
+            asks: stack::stack(config, parts.plain()),
+            cache,
+            database: aside.clone(),
+            documents: Arc::clone(&documents),
+            index: Arc::clone(&index),
+            embedder: embedder.questions,
+            intake: intake.clone(),
+        });
         let asks = stack::stack(config, parts);
         Ok(Self {
             cluster,
@@ -178,10 +195,11 @@ impl Platform {
             aside,
             documents,
             index,
-            intake: Intake::new(ingestor, epochs),
+            intake,
             book,
             asks,
             replay,
+            canary,
             recipe,
             data: data.clone(),
         })
@@ -297,7 +315,8 @@ impl Platform {
 
     /// `reindex`: how many chunks of how many tenants the index now holds.
     pub(crate) async fn indexed(&self) -> Result<(u64, usize), Failure> {
-        let tenants = self.documents.tenants().await.map_err(refused)?;
+        let mut tenants = self.documents.tenants().await.map_err(refused)?;
+        tenants.retain(|tenant| !canary::is_canary(*tenant));
         let mut chunks = 0;
         for tenant in &tenants {
             chunks += self.index.count(&scope_of(*tenant)).await.map_err(failed("the vector index"))?;

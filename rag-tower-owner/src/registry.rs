@@ -17,6 +17,9 @@ const PUT_BRANCH: &str = "INSERT INTO rag_tower.branches (tenant_id, id, name) V
      ON CONFLICT (tenant_id, id) DO UPDATE SET name = EXCLUDED.name";
 const PUT_KEY: &str = "INSERT INTO rag_tower.api_keys (id, tenant_id, hash, name, role) VALUES ($1, $2, $3, $4, 'member') \
      ON CONFLICT (hash) DO UPDATE SET revoked_at = NULL";
+const PUT_SYNTHETIC: &str = "INSERT INTO rag_tower.tenants (id, slug, name, synthetic) \
+     SELECT id, slug, slug, true FROM UNNEST($1::uuid[], $2::text[]) AS t (id, slug) ON CONFLICT DO NOTHING";
+const SYNTHETIC: &str = "SELECT count(*) FROM rag_tower.tenants WHERE id = ANY ($1) AND synthetic";
 const CONFIGURED: &str = "SELECT tenant_id FROM rag_tower.tenant_settings ORDER BY tenant_id";
 const REVOKE_OTHERS: &str = "UPDATE rag_tower.api_keys SET revoked_at = now() \
      WHERE name = $1 AND hash <> $2 AND revoked_at IS NULL";
@@ -29,6 +32,20 @@ pub(crate) async fn ensure(
     key: Option<&str>,
 ) -> Result<(), Failure> {
     put(database, id, data, key).await.map_err(refused)
+}
+
+/// Makes tenants known that nobody is: id and slug of each. False when somebody is, or another has the slug.
+pub(crate) async fn ensure_synthetic(
+    database: &Database,
+    tenants: &[(TenantId, &str)],
+) -> Result<bool, DatabaseError> {
+    let ids: Vec<Uuid> = tenants.iter().map(|(id, _)| id.as_uuid()).collect();
+    let slugs: Vec<&str> = tenants.iter().map(|(_, slug)| *slug).collect();
+    let mut tx = OwnerTx::change(database).await?;
+    sqlx::query(PUT_SYNTHETIC).bind(&ids).bind(slugs).execute(tx.connection()).await?;
+    let known: i64 = sqlx::query_scalar(SYNTHETIC).bind(&ids).fetch_one(tx.connection()).await?;
+    tx.commit().await?;
+    Ok(known.unsigned_abs() as usize == tenants.len())
 }
 
 /// The tenants that have saved settings. Ids only: what is in them is read with a scope.

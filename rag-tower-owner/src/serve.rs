@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::data_dir::{Announced, DataDir};
 use crate::demo_data::{self, Desk};
 use crate::failure::Failure;
+use crate::isolation;
 use crate::partitions;
 use crate::platform::Platform;
 use crate::prices;
@@ -39,8 +40,8 @@ const WRITER_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs the server until a signal stops it.
 ///
-/// Down, after the first SIGINT or SIGTERM: stop accepting; let answers in flight end, for at most 20 s; deliver what the
-/// trace writer holds; fold the rollups; flush the vector index; close the database; stop the private cluster. A second signal skips to
+/// Down, after the first SIGINT or SIGTERM: stop accepting; let answers in flight end, for at most 20 s; remove what the canaries
+/// have; deliver what the trace writer holds; fold the rollups; flush the vector index; close the database; stop the private cluster. A second signal skips to
 /// the end.
 pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     let began = Instant::now();
@@ -87,6 +88,8 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     let banner = Banner::new(&config, (&secrets, &owner), addresses, app.demo.as_ref(), began.elapsed());
     let announced = Announced { address: reachable(addresses.0), key: app.operator.secret().clone() };
     let closing = app.closing.clone();
+    let isolation = Arc::clone(&app.isolation);
+    tasks.spawn(isolation::keep_proven(Arc::clone(&isolation), stopping.clone()));
     let router = app::build(Arc::new(app));
     let server =
         axum::serve(listener.tap_io(no_delay), router.into_make_service_with_connect_info::<SocketAddr>())
@@ -111,6 +114,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
         if tokio::time::timeout(DRAIN, server).await.is_err() {
             tracing::warn!("some answers were still in flight after {DRAIN:?}");
         }
+        isolation.leave().await;
         platform.stop(WRITER_GRACE).await;
     };
     tokio::select! {

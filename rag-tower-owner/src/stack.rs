@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rag_tower::admission::AdmissionLayer;
-use rag_tower::cache::{AnswerCache, CacheLayer, CacheOptions};
+use rag_tower::cache::{AnswerCache, CacheLayer};
 use rag_tower::deadline::DeadlineLayer;
+use rag_tower::generate::Extractive;
 use rag_tower::memory::{MemoryLayer, RewriteLayer, WriteBehind};
 use rag_tower::metrics::Labels;
 use rag_tower::openai::HttpReranker;
@@ -41,11 +42,13 @@ const RATE_KEYS: usize = 100_000;
 /// What answers from passages.
 type BoxAnswer = BoxCloneSyncService<Retrieved, Answer, Error>;
 
-/// What the stack is made of.
+/// What the stack is made of. Clones share what it stands on.
+#[derive(Clone)]
 pub(crate) struct Parts {
     pub(crate) traces: TraceSink,
     pub(crate) labels: Labels,
-    pub(crate) memory: WriteBehind<PgMemoryStore>,
+    pub(crate) memory: Arc<WriteBehind<PgMemoryStore>>,
+    pub(crate) cache: AnswerCache,
     pub(crate) documents: Arc<PgDocuments>,
     pub(crate) index: Arc<Index>,
     pub(crate) embedder: BoxEmbedder,
@@ -61,6 +64,25 @@ pub(crate) struct Parts {
     /// Name what answers are made with; a kept answer of another epoch is not given again.
     pub(crate) epochs: Epochs,
     pub(crate) tools: Vec<(&'static str, BoxAskService)>,
+    /// Asks a minute of a tenant and of a key; 0 is no limit.
+    pub(crate) rate_limit: u32,
+}
+
+// === impl Parts ===
+
+impl Parts {
+    /// The same without anything that is paid for, without tools, which leave something behind, and without a limit.
+    pub(crate) fn plain(&self) -> Self {
+        Self {
+            generator: BoxGenerator::new(Extractive::new()),
+            rewriter: None,
+            router: None,
+            reranker: None,
+            tools: Vec::new(),
+            rate_limit: 0,
+            ..self.clone()
+        }
+    }
 }
 
 /// Assembles the stack. What is written first sees an ask first.
@@ -69,6 +91,7 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
         traces,
         labels,
         memory,
+        cache,
         documents,
         index,
         embedder,
@@ -80,8 +103,9 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
         book,
         tools,
         epochs,
+        rate_limit,
     } = parts;
-    let quota = Quota::per_minute(config.rate_limit_per_minute);
+    let quota = Quota::per_minute(rate_limit);
     let source = FusedSource::new(index, Arc::clone(&documents), documents)
         .with_weight(dense_weight)
         .with_timeout(SOURCE_TIMEOUT);
@@ -138,9 +162,9 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
             // time to the first event, between events, and in all
             .layer(DeadlineLayer::new())
             // what was said before in this conversation
-            .layer(MemoryLayer::new(Arc::new(memory)))
+            .layer(MemoryLayer::new(memory))
             // the same question of the same tenant again
-            .layer(CacheLayer::new(AnswerCache::new(CacheOptions::default()), move |scope| epochs.of(scope)))
+            .layer(CacheLayer::new(cache, move |scope| epochs.of(scope)))
             // search, a tool, a person, or "that is not what I am for"
             .layer(route)
             .service(search),

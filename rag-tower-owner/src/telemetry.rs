@@ -8,6 +8,7 @@ use tokio::time::MissedTickBehavior;
 use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
+use crate::isolation::CHECKS;
 
 /// How often histograms are folded into their buckets; without it they would grow for ever.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -95,12 +96,21 @@ pub(crate) fn metrics() -> Result<PrometheusHandle, Failure> {
         "Calls of alerts' webhooks, by whether they took it."
     );
     metrics::describe_gauge!(
-        "rag_isolation_findings",
-        "What the last look found that would let tenants see each other."
+        "rag_isolation_audit_ok",
+        "1 when the last look showed that tenants are kept apart, by what was looked at."
+    );
+    metrics::describe_gauge!(
+        "rag_isolation_audit_timestamp_seconds",
+        metrics::Unit::Seconds,
+        "When that was; of canaries that have shown nothing yet, when the server started; 0 when they do not ask."
     );
     metrics::describe_gauge!("rag_dependency_up", "1 when the dependency answers.");
     metrics::gauge!("rag_alerts_firing").set(0.0);
-    metrics::gauge!("rag_isolation_findings").set(0.0);
+    for check in CHECKS {
+        metrics::gauge!("rag_isolation_audit_ok", "check" => check).set(0.0);
+        metrics::gauge!("rag_isolation_audit_timestamp_seconds", "check" => check).set(0.0);
+    }
+    metrics::counter!("rag_isolation_violations_total", "layer" => "canary").increment(0);
     metrics::gauge!("rag_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
 }

@@ -112,6 +112,12 @@ impl Client {
         Events { status: answer.status(), body: answer.into_body(), rest: Vec::new() }
     }
 
+    /// A `GET` whose answer is a stream of events.
+    pub async fn follow(&self, path: &str) -> Events {
+        let answer = self.head(self.request(Method::GET, path).body(Full::default()).expect("request")).await;
+        Events { status: answer.status(), body: answer.into_body(), rest: Vec::new() }
+    }
+
     /// Any request.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         let (parts, body) = self.head(request).await.into_parts();

@@ -65,7 +65,8 @@ pub struct Failed {
 // === impl Setup ===
 
 impl Setup {
-    /// A server of `binary` on a fresh data directory, with fixed credentials and free ports.
+    /// A server of `binary` on a fresh data directory, with fixed credentials and free ports. Its canaries are silent: tests
+    /// that count rows, or take the database away, want no others'.
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         let keep = tempfile::tempdir().expect("a temporary directory");
@@ -77,6 +78,7 @@ impl Setup {
             .env("RAG_TOWER_ADDR", "127.0.0.1:0")
             .env("RAG_TOWER_METRICS_ADDR", "127.0.0.1:0")
             .env("RAG_TOWER_DEMO_KEY", DEMO_KEY)
+            .env("RAG_TOWER_CANARY_INTERVAL", "0")
             .env("OWNER_USERNAME", OWNER)
             .env("OWNER_PASSWORD", PASSWORD)
     }

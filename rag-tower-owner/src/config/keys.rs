@@ -90,6 +90,11 @@ pub const SETTINGS: [Key; 36] = [
         "run",
         "what an ask does that cannot be recorded, the disk being full: run, and be counted, or shed",
     ),
+    number(
+        "RAG_TOWER_CANARY_INTERVAL",
+        "300",
+        "seconds between questions of two tenants that nobody is, which show whether tenants are kept apart; 0 asks none",
+    ),
     unset("RAG_TOWER_DEMO_KEY", Kind::Secret, "fixes the demo API key, at least 32 characters"),
     number(
         "RAG_TOWER_METRICS_TENANTS",

@@ -94,6 +94,8 @@ pub struct Config {
     pub fsync: Fsync,
     /// What an ask does whose row could not be kept.
     pub when_full: WhenFull,
+    /// How often the canary tenants ask; none is never.
+    pub canary_interval: Option<Duration>,
     /// A fixed API key of the demo language centre.
     pub demo_key: Option<Secret>,
     /// What is logged: a level, or `target=level` pairs.

@@ -101,6 +101,8 @@ impl Reader<'_> {
         let jwt_secret = self.secret("JWT_SECRET", KEY);
         let zone = self.zone("RAG_TOWER_ZONE");
         let trace_retention = self.number("RAG_TOWER_TRACE_RETENTION_DAYS", 0, 36_500);
+        // a secret of theirs is replaced within the hour
+        let canary_interval = self.number("RAG_TOWER_CANARY_INTERVAL", 0, 1_800);
         let demo_key = self.secret("RAG_TOWER_DEMO_KEY", KEY);
         let metrics_tenants = self.number("RAG_TOWER_METRICS_TENANTS", 0, 1_000);
         let frontend_origin = self.origins("FRONTEND_ORIGIN");
@@ -141,6 +143,7 @@ impl Reader<'_> {
             trace_retention: NonZeroU32::new(trace_retention?),
             fsync: fsync?,
             when_full: when_full?,
+            canary_interval: Some(canary_interval?).filter(|every| *every > 0).map(Duration::from_secs),
             demo_key,
             log: self.values.get("RAG_TOWER_LOG")?.to_owned(),
             log_json,

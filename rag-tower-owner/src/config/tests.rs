@@ -106,6 +106,18 @@ fn tenants_have_no_metrics_of_their_own_unless_it_is_said_how_many() {
 }
 
 #[test]
+fn the_canaries_ask_every_five_minutes_unless_it_is_said_how_often() {
+    let every = |seconds: &str| {
+        read(&[("RAG_TOWER_CANARY_INTERVAL", seconds)])
+            .map(|config| config.canary_interval.map(|d| d.as_secs()))
+    };
+    assert_eq!((every("").unwrap(), every("0").unwrap(), every("1").unwrap()), (Some(300), None, Some(1)));
+    for odd in ["-1", "1801", "often"] {
+        assert!(refusal(read(&[("RAG_TOWER_CANARY_INTERVAL", odd)])).contains("from 0 to 1800"), "{odd}");
+    }
+}
+
+#[test]
 fn every_finding_is_reported_at_once() {
     let text = refusal(read(&[("TOP_K", "0"), ("RAG_TOWER_ADDR", "8080"), ("CHUNK_OVERLAP", "a few")]));
     for part in ["TOP_K", "from 1 to 100", "RAG_TOWER_ADDR", "127.0.0.1:8080", "CHUNK_OVERLAP"] {

@@ -156,7 +156,8 @@ impl OwnerStore {
         }
     }
 
-    /// Notes that the owner had it looked at whether tenants are kept apart, and what was found.
+    /// Notes that the owner had it looked at whether tenants are kept apart, and what was found; of canaries nothing
+    /// when they showed nothing.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -165,8 +166,11 @@ impl OwnerStore {
         owner: &OwnerScope,
         audit: bool,
         probe: bool,
+        canary: Option<bool>,
     ) -> Result<(), DatabaseError> {
-        let entry = Entry::new("isolation.check").detail(json!({ "audit_ok": audit, "probe_ok": probe }));
+        let entry = Entry::new("isolation.check").detail(json!({
+            "audit_ok": audit, "probe_ok": probe, "canary_ok": canary,
+        }));
         self.change(owner).await?.commit(entry).await
     }
 }

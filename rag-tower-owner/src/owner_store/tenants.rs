@@ -29,12 +29,12 @@ macro_rules! line {
 /// Those after a slug whose slug or name holds a text, which is in lower case.
 const LIST: &str = concat!(
     line!(),
-    " WHERE ($1::text IS NULL OR t.slug > $1) AND ($2::text IS NULL OR position($2 in lower(t.slug || ' ' || t.name)) > 0)
+    " WHERE NOT t.synthetic AND ($1::text IS NULL OR t.slug > $1) AND ($2::text IS NULL OR position($2 in lower(t.slug || ' ' || t.name)) > 0)
       ORDER BY t.slug LIMIT $3"
 );
 const COUNT: &str = "SELECT count(*) FROM rag_tower.tenants t
-     WHERE $1::text IS NULL OR position($1 in lower(t.slug || ' ' || t.name)) > 0";
-const ONE: &str = concat!(line!(), " WHERE t.id = $1");
+     WHERE NOT t.synthetic AND ($1::text IS NULL OR position($1 in lower(t.slug || ' ' || t.name)) > 0)";
+const ONE: &str = concat!(line!(), " WHERE t.id = $1 AND NOT t.synthetic");
 const BRANCHES: &str =
     "SELECT id, name FROM rag_tower.branches WHERE tenant_id = $1 ORDER BY name, id LIMIT 1000";
 const KEYS: &str =
@@ -48,8 +48,8 @@ const LAST_QUARTERS: &str = "SELECT t.id, (SELECT max(r.bucket) FROM rag_tower.t
 const LAST_ASKS: &str = "SELECT q.id, (SELECT max(x.ts) FROM rag_tower.request_traces x
          WHERE x.tenant_id = q.id AND x.ts >= q.bucket AND x.ts >= $3) AS ts
      FROM unnest($1::uuid[], $2::timestamptz[]) AS q (id, bucket)";
-const SET_STATUS: &str = "UPDATE rag_tower.tenants SET status = $2, updated_at = now() WHERE id = $1 AND status = $3 RETURNING slug";
-const STATUS: &str = "SELECT status FROM rag_tower.tenants WHERE id = $1";
+const SET_STATUS: &str = "UPDATE rag_tower.tenants SET status = $2, updated_at = now() WHERE id = $1 AND status = $3 AND NOT synthetic RETURNING slug";
+const STATUS: &str = "SELECT status FROM rag_tower.tenants WHERE id = $1 AND NOT synthetic";
 
 /// A tenant in a list.
 #[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]

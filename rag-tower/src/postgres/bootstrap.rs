@@ -61,6 +61,7 @@ const SERVER: &[(i64, &str, &str)] = &[
     migration!("server", 20261122000202, "owner_state"),
     migration!("server", 20261122000203, "alerts"),
     migration!("server", 20261122000301, "demo"),
+    migration!("server", 20261129000101, "canary"),
     migration!("server", 20261129000201, "gaps"),
 ];
 

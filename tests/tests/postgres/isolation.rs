@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use rag_tower::postgres::{Database, OwnerTx, PgTraceStore, TenantTx};
+use rag_tower::postgres::{Database, OwnerTx, PgResolver, PgTraceStore, TenantTx};
+use rag_tower::tenant::TenantId;
 use rag_tower_tests::postgres::{TestDatabase, run};
 use sqlx::{PgConnection, Row};
 
@@ -282,6 +283,49 @@ async fn the_resolver_and_the_jobs_see_what_they_need_only() {
         .unwrap_err()
         .to_string();
     assert!(refused.contains("permission denied"), "{refused}");
+}
+
+/// A tenant that nobody is has no key, cannot get one, and is nobody's to name.
+#[tokio::test]
+async fn no_credential_opens_a_tenant_that_nobody_is() {
+    let database = TestDatabase::migrated().await;
+    let pool = database.database().await;
+    let (nobody, somebody) = (id_of("rag-tower-canary-a"), id_of("a"));
+    database
+        .run_as_admin(&format!(
+            "INSERT INTO rag_tower.tenants (id, slug, name, synthetic) VALUES ('{nobody}', 'canary-a', '', true);
+             INSERT INTO rag_tower.tenants (id, slug, name) VALUES ('{somebody}', 'a', 'A')"
+        ))
+        .await;
+    let key = |tenant| {
+        format!(
+            "INSERT INTO rag_tower.api_keys (id, tenant_id, hash, role)
+             VALUES (gen_random_uuid(), '{tenant}', sha256('{tenant}'), 'member')"
+        )
+    };
+    let changed = async |sql: String| {
+        let mut tx = OwnerTx::change(&pool).await.unwrap();
+        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(tx.connection()).await;
+        tx.commit().await.unwrap();
+        done.map(|done| done.rows_affected()).map_err(|error| error.to_string())
+    };
+    let refused = changed(key(nobody)).await.unwrap_err();
+    assert!(refused.contains("api_keys_of_real_tenants"), "{refused}");
+    assert_eq!(changed(key(somebody)).await.unwrap(), 1);
+    // who has a key does not become nobody
+    let made =
+        changed(format!("UPDATE rag_tower.tenants SET synthetic = true WHERE id = '{somebody}'")).await;
+    assert!(made.unwrap_err().contains("api_keys_of_real_tenants"));
+    // the names are reserved
+    let named = "INSERT INTO rag_tower.tenants (id, slug, name) VALUES (gen_random_uuid(), 'canary-b', 'B')";
+    let refused = changed(named.to_owned()).await.unwrap_err();
+    assert!(refused.contains("row-level security"), "{refused}");
+
+    let resolver = PgResolver::new(&pool);
+    assert_eq!(resolver.slug("a").await.unwrap().map(|id| id.as_uuid()), Some(somebody));
+    assert!(resolver.slug("canary-a").await.unwrap().is_none());
+    let token = async |tenant| resolver.token(tenant, "jti").await.unwrap().is_some();
+    assert!(token(TenantId::named("a")).await && !token(TenantId::named("rag-tower-canary-a")).await);
 }
 
 #[tokio::test]

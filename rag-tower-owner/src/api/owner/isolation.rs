@@ -46,6 +46,7 @@ pub(super) async fn state(
 pub(super) async fn check(State(app): State<Arc<App>>, owner: OwnerScope) -> Result<Json<Found>, Problem> {
     let found = app.isolation.look().await.map_err(problem)?;
     let found = found.ok_or_else(|| conflict("it is being looked at: wait for that".to_owned()))?;
-    app.owner.note_isolation_check(&owner, found.audit.ok, found.probe.ok).await.map_err(problem)?;
+    let (audit, probe, canary) = (found.audit.ok, found.probe.ok, found.canary.ok);
+    app.owner.note_isolation_check(&owner, audit, probe, canary).await.map_err(problem)?;
     Ok(Json(found))
 }

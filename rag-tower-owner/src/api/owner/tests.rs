@@ -280,7 +280,11 @@ async fn the_owner_sees_the_platform_and_stops_a_tenant_at_once() {
     assert_eq!((status.as_u16(), &found["audit"]["findings"]), (200, &json!([])), "{found}");
     assert!(found["probe"]["at"].as_str() > isolation["probe"]["at"].as_str());
     let log = get("/owner/api/audit?action=isolation.check").await.1;
-    assert_eq!(log["items"][0]["detail"], json!({ "audit_ok": true, "probe_ok": true }));
+    assert_eq!(log["items"][0]["detail"], json!({ "audit_ok": true, "probe_ok": true, "canary_ok": true }));
+    // the canaries have asked for it, and are in no list
+    let canary = &found["canary"];
+    assert_eq!((&canary["state"], &canary["rounds"]), (&json!("ok"), &json!(1)), "{canary}");
+    assert_eq!(get("/owner/api/tenants").await.1["total"], 2);
     running.stop().await;
 }
 

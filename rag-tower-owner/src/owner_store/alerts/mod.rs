@@ -45,7 +45,7 @@ const ONE: &str = lines!("WHERE a.id = $1");
 /// One at a time, so that there are never too many.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('rag_tower.alerts.make'))";
 const COUNT: &str = "SELECT count(*) FROM rag_tower.alerts";
-const TENANT: &str = "SELECT EXISTS (SELECT FROM rag_tower.tenants WHERE id = $1)";
+const TENANT: &str = "SELECT EXISTS (SELECT FROM rag_tower.tenants WHERE id = $1 AND NOT synthetic)";
 const MAKE: &str = "INSERT INTO rag_tower.alerts
          (id, name, metric, tenant_id, route, window_min, comparison, threshold, min_requests, enabled, webhook)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";

@@ -6,6 +6,7 @@ use rag_tower::tenant::KeyHash;
 use rag_tower::trace::Phase;
 
 use super::*;
+use crate::canary::Canary;
 use crate::isolation::Isolation;
 
 const MONTH: OffsetDateTime = time::macros::datetime!(2026-01-01 00:00 UTC);
@@ -240,7 +241,7 @@ async fn where_tenants_cannot_be_told_apart_in_time_the_funnel_is_of_all_togethe
 #[tokio::test]
 async fn a_hole_that_comes_later_is_found_when_it_is_looked_for() {
     let mut fixture = Fixture::new().await;
-    let isolation = Isolation::proven(&fixture.database);
+    let isolation = Isolation::proven(&fixture.database, Canary::new(None));
     let looked = async || {
         let found = isolation.look().await.unwrap().unwrap();
         (found.audit.ok, found.probe.ok)
