@@ -227,7 +227,7 @@ pub fn describe() {
     );
     describe_counter!(
         "rag_isolation_violations_total",
-        "Passages of another tenant that were stopped, by layer."
+        "What was another tenant's and was stopped, by the layer that saw it: a passage, a conversation, a hit of an index, a database transaction."
     );
     describe_histogram!("rag_retrieved_passages", "Passages that one source found for an ask, by source.");
     describe_histogram!(
@@ -310,7 +310,7 @@ pub fn describe() {
     for result in ["hit", "miss", "bypass"] {
         counter!("rag_cache_requests_total", "cache" => "answer", "result" => result).increment(0);
     }
-    for layer in ["retrieve", "memory", "index"] {
+    for layer in ["retrieve", "memory", "index", "database"] {
         counter!("rag_isolation_violations_total", "layer" => layer).increment(0);
     }
     for outcome in ModelOutcome::ALL {

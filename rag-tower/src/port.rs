@@ -8,7 +8,7 @@ mod memory;
 mod rerank;
 mod vectors;
 
-pub use self::chunks::ChunkStore;
+pub use self::chunks::{ChunkStore, ReadPassages, WrongIdentity};
 pub use self::documents::{Chunk, Document, DocumentStore, TermStats};
 pub use self::embed::{EmbedKind, EmbedRequest, Embedder, Embedding};
 pub use self::generate::{GenerateRequest, Generator, Message, Speaker};

@@ -7,6 +7,7 @@ use crate::filter::Filter;
 use crate::passage::DocumentId;
 use crate::scoped::Scoped;
 use crate::tenant::{BranchId, Branches, CorpusId, Role, TenantId};
+use crate::trace::CachePartition;
 
 /// Everything that an answer without a conversation depends on. Keys are compared whole, never by a digest alone: no
 /// collision can hand one tenant another's answer.
@@ -38,6 +39,17 @@ impl Key {
             question: normalise(ask.question().as_str()),
             filter: ask.filter().clone(),
             epoch,
+        }
+    }
+
+    /// All of it but the question and its filter: what keeps tenants, branches and roles apart.
+    pub(super) fn partition(&self) -> CachePartition {
+        CachePartition {
+            tenant_id: self.tenant,
+            branches: self.branches.clone(),
+            role: self.role,
+            shared: self.shared.clone(),
+            epoch: Arc::clone(&self.epoch),
         }
     }
 
@@ -135,6 +147,16 @@ mod tests {
             let mut other = x.clone();
             other.0 += 1;
             prop_assert_ne!(key(&x), key(&other));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn partitions_are_equal_exactly_when_all_but_the_question_is(x in parts(), y in parts()) {
+            let of = |parts: &(u8, Option<Vec<u8>>, Role, String, Option<u8>, u8)| {
+                (parts.0, parts.1.clone(), parts.2, parts.5)
+            };
+            prop_assert_eq!(key(&x).partition() == key(&y).partition(), of(&x) == of(&y));
         }
     }
 

@@ -16,7 +16,7 @@ use crate::error::{Error, Stage};
 use crate::scoped::Scoped;
 use crate::stage::{Answers, ResponseFuture, take_ready};
 use crate::tenant::TenantScope;
-use crate::trace::TraceHandle;
+use crate::trace::{CachePartition, CacheResult, CacheUse, TraceHandle};
 
 /// Answers a question again as it was answered before.
 ///
@@ -25,7 +25,8 @@ use crate::trace::TraceHandle;
 /// [`Finish::Stop`], from all its sources, not a tool's, and within the limits of [`CacheOptions`](super::CacheOptions);
 /// never a failed, truncated, abstained or dropped one. An answer from the cache has the new ask's id and costs no tokens.
 ///
-/// Each ask counts in `rag_cache_requests_total{cache="answer", result="hit"|"miss"|"bypass"}`.
+/// Each ask counts in `rag_cache_requests_total{cache="answer", result="hit"|"miss"|"bypass"}`, and its receipt
+/// ([`IsolationReceipt`](crate::trace::IsolationReceipt)) says the same, and from which part of the cache it may be answered.
 ///
 /// - **Order:** inside memory, whose history it must see; outside the router.
 /// - **Readiness:** that of the service inside; on a hit what was reserved there is given back.
@@ -96,6 +97,7 @@ impl<S: Answers<Ask>> Service<Ask> for Cache<S> {
         let mut inner = take_ready(&mut self.inner);
         if ask.history().is_some_and(|history| !history.is_empty()) {
             self.layer.counts.bypass.increment(1);
+            note(ask.trace(), CacheResult::Bypass, None);
             return ResponseFuture::new(inner.call(ask));
         }
         let timer = ask.trace().time(Stage::Cache);
@@ -107,10 +109,12 @@ impl<S: Answers<Ask>> Service<Ask> for Cache<S> {
             Ok(kept) => {
                 drop(inner);
                 self.layer.counts.hit.increment(1);
+                note(ask.trace(), CacheResult::Hit, Some(key.partition()));
                 ResponseFuture::new(std::future::ready(Ok(replay(&ask, &kept))))
             }
             Err(generation) => {
                 self.layer.counts.miss.increment(1);
+                note(ask.trace(), CacheResult::Miss, Some(key.partition()));
                 let (trace, most) = (ask.trace().clone(), cache.options().max_entry_bytes);
                 let answering = inner.call(ask);
                 ResponseFuture::new(async move {
@@ -125,6 +129,11 @@ impl<S: Answers<Ask>> Service<Ask> for Cache<S> {
             }
         }
     }
+}
+
+/// Puts on the receipt what the cache did, and which part of it is the ask's.
+fn note(trace: &TraceHandle, result: CacheResult, partition: Option<CachePartition>) {
+    trace.receipt(|receipt| receipt.cache = Some(CacheUse { result, partition }));
 }
 
 /// What is kept of an answer, its text in one piece; none when it may not be given again.
@@ -212,6 +221,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn t31_the_receipt_names_the_partition_of_each_tenant_branch_and_role() {
+        use crate::tenant::{BranchId, Branches, Grant, Role, TenantId};
+        let service = layer().layer(Leaf::answering("x"));
+        let grant = |tenant: &str| Grant::new(TenantId::named(tenant));
+        let north = BranchId::named(TenantId::named("a"), "north");
+        let grants = [
+            grant("a"),
+            grant("b"),
+            grant("a").with_branches(Branches::Only([north].into())),
+            grant("a").with_role(Role::Admin),
+        ];
+        let mut partitions = Vec::new();
+        for (n, grant) in grants.iter().chain(&grants).enumerate() {
+            let ask = Ask::new(testing::granted(grant.clone()), testing::question("q"));
+            let (scope, trace) = (ask.scope().clone(), ask.trace().clone());
+            answer(&service, ask).await;
+            let used = trace.snapshot().receipt.cache.unwrap();
+            assert_eq!(used.result, if n < grants.len() { CacheResult::Miss } else { CacheResult::Hit });
+            let partition = used.partition.unwrap();
+            assert_eq!((partition.tenant_id, partition.role), (scope.tenant(), scope.role()));
+            partitions.push(partition);
+        }
+        let (asked, again) = partitions.split_at(grants.len());
+        assert_eq!(asked, again, "an answer comes from where it was kept");
+        assert!((1..asked.len()).all(|n| !asked[..n].contains(&asked[n])), "{asked:?}");
+    }
+
+    #[tokio::test]
     async fn t33_only_whole_good_answers_are_kept() {
         let delta = || Event::Delta("x".into());
         let ends = [
@@ -277,7 +314,12 @@ mod tests {
             route: None,
             pending: None,
         });
+        let trace = ask.trace().clone();
         answer(&epoch("1"), ask.with_history(Arc::new(history))).await;
+        assert_eq!(
+            trace.snapshot().receipt.cache,
+            Some(CacheUse { result: CacheResult::Bypass, partition: None })
+        );
         assert_eq!((leaf.calls(), cache.len()), (3, 2));
     }
 }

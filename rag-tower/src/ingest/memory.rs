@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind, Stage};
 use crate::passage::{ChunkId, DocumentId, Found, Origin, Passage};
-use crate::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, TermStats};
+use crate::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, ReadPassages, TermStats};
 use crate::tenant::{TenantId, TenantScope};
 
 /// A [`DocumentStore`], [`ChunkStore`] and [`TermStats`] in memory: bounded, and gone with the process.
@@ -97,12 +97,12 @@ impl ChunkStore for MemoryDocuments {
         scope: &TenantScope,
         source: &Arc<str>,
         hits: Vec<Hit>,
-    ) -> Result<Vec<Passage>, Error> {
+    ) -> Result<ReadPassages, Error> {
         if hits.iter().any(|hit| !scope.admits(hit.origin)) {
             return Err(Error::new(ErrorKind::Isolation, Stage::Retrieve));
         }
         let tenants = self.lock();
-        let Some(corpus) = tenants.get(&scope.tenant()) else { return Ok(Vec::new()) };
+        let Some(corpus) = tenants.get(&scope.tenant()) else { return Ok(ReadPassages::default()) };
         let found = (1_u32..).zip(hits).filter_map(|(rank, hit)| {
             let (id, chunk) = corpus.chunks.get(&hit.chunk)?;
             let document = &corpus.documents.get(id)?.document;
@@ -118,7 +118,7 @@ impl ChunkStore for MemoryDocuments {
                 found: BTreeMap::from([(Arc::clone(source), Found { rank, score: hit.score })]),
             })
         });
-        Ok(found.collect())
+        Ok(found.collect::<Vec<_>>().into())
     }
 }
 

@@ -207,6 +207,14 @@ impl Database {
         sqlx::query(sql::PING).execute(&self.pool).await.is_ok()
     }
 
+    /// True when a transaction as `role` is this one in Postgres: a login of its own becomes none, and stays itself.
+    pub(super) fn becomes(&self, role: Role, name: &str) -> bool {
+        match self.login {
+            Login::Server => role.name() == name,
+            Login::Own { .. } => self.pool.connect_options().get_username() == name,
+        }
+    }
+
     /// A transaction as `role`, for `tenant` or for nobody.
     pub(super) async fn begin(
         &self,

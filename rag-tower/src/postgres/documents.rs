@@ -20,8 +20,9 @@ use super::tenant_tx::TenantTx;
 use super::text::clean;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::passage::{ChunkId, DocumentId, Found, Origin, Passage};
-use crate::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, TermStats};
+use crate::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, ReadPassages, TermStats, WrongIdentity};
 use crate::tenant::{BranchId, TenantId, TenantScope};
+use crate::trace::DatabaseIdentity;
 
 /// Keeps documents in Postgres. Clones share what they know of the counts of words, which are read again after a change
 /// through any of them, and a second after one by another process; and up to 64 MiB of text, which counts only as long as
@@ -37,7 +38,15 @@ pub struct PgDocuments {
 
 /// Passages by chunk, of one tenant.
 pub(super) type Texts = HashMap<ChunkId, Passage>;
-type TextReads = SharedReads<TenantId, Arc<[Uuid]>, Result<Arc<Texts>, DatabaseError>>;
+type TextReads = SharedReads<TenantId, Arc<[Uuid]>, Result<Arc<Read>, DatabaseError>>;
+
+/// What a read of texts gave, for all who share it.
+struct Read {
+    /// Who Postgres says that the reader was.
+    identity: DatabaseIdentity,
+    /// Nothing, when that was not the tenant.
+    texts: Texts,
+}
 
 /// What the vector index does not have yet.
 #[derive(Clone, Debug)]
@@ -214,7 +223,7 @@ impl PgDocuments {
     }
 
     /// The passages of these chunks, and of those that others of the tenant ask for at the same time.
-    async fn texts(&self, scope: &TenantScope, hits: &[Hit]) -> Result<Arc<Texts>, DatabaseError> {
+    async fn texts(&self, scope: &TenantScope, hits: &[Hit]) -> Result<Arc<Read>, DatabaseError> {
         let chunks = hits.iter().map(|hit| hit.chunk.as_uuid()).collect();
         let read = async |asked: Vec<Arc<[Uuid]>>| {
             let mut chunks = asked.concat();
@@ -225,8 +234,9 @@ impl PgDocuments {
         self.texts.read(scope.tenant(), chunks, read).await
     }
 
-    /// What is known counts in the state in which the corpus still is; Postgres sends the rest.
-    async fn read_texts(&self, scope: &TenantScope, chunks: Vec<Uuid>) -> Result<Texts, DatabaseError> {
+    /// What is known counts in the state in which the corpus still is; Postgres sends the rest. Nothing counts when it was
+    /// not read as the tenant.
+    async fn read_texts(&self, scope: &TenantScope, chunks: Vec<Uuid>) -> Result<Read, DatabaseError> {
         let (known_in, known) = self.known.get(scope.tenant(), &chunks).unzip();
         let known: Texts = known.unwrap_or_default();
         let missing: Vec<Uuid> =
@@ -240,13 +250,20 @@ impl PgDocuments {
             .bind(known_in.map(|(_, since)| since))
             .fetch_all(tx.connection())
             .await?;
+        let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        let identity = DatabaseIdentity {
+            role: first.try_get::<String, _>(0)?.into(),
+            tenant_setting: first.try_get::<Option<String>, _>(1)?.unwrap_or_default().into(),
+        };
         // a tenant without a corpus has no chunks
-        let Some(first) = rows.first() else { return Ok(Texts::new()) };
-        let state: State = (first.try_get(0)?, first.try_get(1)?);
+        let (true, Some(version)) = (self.is_tenant(scope, &identity), first.try_get(2)?) else {
+            return Ok(Read { identity, texts: Texts::new() });
+        };
+        let state: State = (version, first.try_get(3)?);
         let mut texts = if known_in == Some(state) { known } else { Texts::new() };
         let mut read = Vec::with_capacity(rows.len());
         for row in &rows {
-            if row.try_get::<Option<Uuid>, _>(2)?.is_some() {
+            if row.try_get::<Option<Uuid>, _>(4)?.is_some() {
                 read.push(passage(row)?);
             }
         }
@@ -254,7 +271,13 @@ impl PgDocuments {
             self.known.put(scope.tenant(), state, read.iter());
         }
         texts.extend(read.into_iter().map(|passage| (passage.chunk, passage)));
-        Ok(texts)
+        Ok(Read { identity, texts })
+    }
+
+    /// True when this is who a transaction of the scope's tenant is.
+    fn is_tenant(&self, scope: &TenantScope, identity: &DatabaseIdentity) -> bool {
+        let tenant = Uuid::try_parse(&identity.tenant_setting);
+        self.database.becomes(Role::Tenant, &identity.role) && tenant == Ok(scope.tenant().as_uuid())
     }
 
     /// The tenant's counts: as they are known, or read.
@@ -335,7 +358,7 @@ impl ChunkStore for PgDocuments {
         scope: &TenantScope,
         source: &Arc<str>,
         hits: Vec<Hit>,
-    ) -> Result<Vec<Passage>, Error> {
+    ) -> Result<ReadPassages, Error> {
         let foreign = hits.iter().filter(|hit| !scope.admits(hit.origin)).count();
         if foreign > 0 {
             metrics::counter!("rag_isolation_violations_total", "layer" => "index").increment(foreign as u64);
@@ -343,16 +366,24 @@ impl ChunkStore for PgDocuments {
             return Err(Error::new(ErrorKind::Isolation, Stage::Retrieve));
         }
         if hits.is_empty() {
-            return Ok(Vec::new());
+            return Ok(ReadPassages::default());
         }
-        let texts = self.texts(scope, &hits).await.map_err(|error| error.at(Stage::Retrieve))?;
+        let read = self.texts(scope, &hits).await.map_err(|error| error.at(Stage::Retrieve))?;
+        let identity = read.identity.clone();
+        if !self.is_tenant(scope, &identity) {
+            metrics::counter!("rag_isolation_violations_total", "layer" => "database").increment(1);
+            tracing::error!(tenant = %scope.tenant(), ?identity, "a transaction was not the tenant's");
+            return Err(
+                Error::new(ErrorKind::Isolation, Stage::Retrieve).with_source(WrongIdentity(identity))
+            );
+        }
         let ranked = (1_u32..).zip(hits).filter_map(|(rank, hit)| {
-            let mut passage = texts.get(&hit.chunk)?.clone();
+            let mut passage = read.texts.get(&hit.chunk)?.clone();
             passage.score = hit.score;
             passage.found.insert(Arc::clone(source), Found { rank, score: hit.score });
             Some(passage)
         });
-        Ok(ranked.collect())
+        Ok(ReadPassages { passages: ranked.collect(), identity: Some(identity) })
     }
 }
 
@@ -429,16 +460,16 @@ fn chunk(row: &PgRow) -> Result<Chunk, DatabaseError> {
 
 fn passage(row: &PgRow) -> Result<Passage, sqlx::Error> {
     Ok(Passage {
-        chunk: ChunkId::new(row.try_get(2)?),
-        document: DocumentId::new(row.try_get(3)?),
+        chunk: ChunkId::new(row.try_get(4)?),
+        document: DocumentId::new(row.try_get(5)?),
         origin: Origin::Tenant {
-            branch: row.try_get::<Option<Uuid>, _>(4)?.map(BranchId::new),
-            tenant: TenantId::new(row.try_get(5)?),
+            branch: row.try_get::<Option<Uuid>, _>(6)?.map(BranchId::new),
+            tenant: TenantId::new(row.try_get(7)?),
         },
-        seq: row.try_get::<i32, _>(6)?.unsigned_abs(),
-        title: row.try_get::<String, _>(7)?.into(),
-        file_name: row.try_get::<String, _>(8)?.into(),
-        text: row.try_get::<String, _>(9)?.into(),
+        seq: row.try_get::<i32, _>(8)?.unsigned_abs(),
+        title: row.try_get::<String, _>(9)?.into(),
+        file_name: row.try_get::<String, _>(10)?.into(),
+        text: row.try_get::<String, _>(11)?.into(),
         score: 0.0,
         found: BTreeMap::new(),
     })

@@ -695,15 +695,17 @@ statements! {
         "SELECT id, seq, text, terms, counts FROM rag_tower.chunks
          WHERE tenant_id = $1 AND document_id = $2 ORDER BY seq";
     TENANT COUNT_CHUNKS = "SELECT count(*) FROM rag_tower.chunks WHERE tenant_id = $1";
-    /// The state that the corpus is in, and with it the chunks of `$2`; or, in the state of `$4` and `$5`, only those of
-    /// `$3`. Without any of them the state comes alone.
+    /// Who reads, and the state that the corpus is in, and with it the chunks of `$2`; or, in the state of `$4` and `$5`, only
+    /// those of `$3`. Without any of them the state comes alone, and without a corpus the reader: one row comes always, since
+    /// for another reader than the tenant there would be no corpus.
     TENANT PASSAGES =
-        "SELECT v.version, v.updated_at, c.id, c.document_id, c.branch_id, c.tenant_id, c.seq, d.title, d.file_name, c.text
-         FROM rag_tower.corpora v
+        "SELECT current_user::text, left(pg_catalog.current_setting('rag.tenant_id', true), 64),
+             v.version, v.updated_at, c.id, c.document_id, c.branch_id, c.tenant_id, c.seq, d.title, d.file_name, c.text
+         FROM (VALUES (1)) AS always (one)
+         LEFT JOIN rag_tower.corpora v ON v.tenant_id = $1
          LEFT JOIN (rag_tower.chunks c JOIN rag_tower.documents d ON d.tenant_id = c.tenant_id AND d.id = c.document_id)
              ON c.tenant_id = $1
-                AND c.id = ANY (CASE WHEN v.version = $4 AND v.updated_at = $5 THEN $3::uuid[] ELSE $2::uuid[] END)
-         WHERE v.tenant_id = $1";
+                AND c.id = ANY (CASE WHEN v.version = $4 AND v.updated_at = $5 THEN $3::uuid[] ELSE $2::uuid[] END)";
     TENANT FREQUENCIES =
         "SELECT term, chunks FROM rag_tower.document_frequencies WHERE tenant_id = $1 AND term = ANY ($2)
          UNION ALL SELECT -1, chunks FROM rag_tower.corpora WHERE tenant_id = $1

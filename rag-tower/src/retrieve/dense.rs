@@ -75,7 +75,7 @@ impl<V: VectorStore, C: ChunkStore> Service<Query<Embedding>> for DenseSource<V,
                 limit: query.limit,
             };
             let hits = this.store.search(&query.scope, &search).await?;
-            resolve(&*this.chunks, &query.scope, &this.name, hits).await
+            resolve(&*this.chunks, &query.scope, &query.trace, &this.name, hits).await
         })
     }
 }

@@ -83,8 +83,9 @@ pub(super) fn all_down() -> Error {
 }
 
 /// Reciprocal-rank fusion of lists, each with its weight; see [`rrf`]. The best `limit` remain, each with how every list
-/// found it.
-pub(super) fn fuse(lists: Vec<(f32, Vec<Passage>)>, limit: usize) -> Vec<Passage> {
+/// found it. What it leaves out had been let in too, and is on the receipt.
+pub(super) fn fuse(lists: Vec<(f32, Vec<Passage>)>, limit: usize, trace: &TraceHandle) -> Vec<Passage> {
+    let admitted: usize = lists.iter().map(|(_, list)| list.len()).sum();
     let chunks = |(weight, list): &(f32, Vec<Passage>)| {
         (*weight, list.iter().map(|passage| passage.chunk).collect::<Vec<_>>())
     };
@@ -102,5 +103,7 @@ pub(super) fn fuse(lists: Vec<(f32, Vec<Passage>)>, limit: usize) -> Vec<Passage
         let passage = passages.remove(&chunk)?;
         Some(Passage { score, ..passage })
     });
-    fused.collect()
+    let fused: Vec<Passage> = fused.collect();
+    trace.receipt(|receipt| receipt.admit(admitted - fused.len()));
+    fused
 }

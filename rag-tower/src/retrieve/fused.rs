@@ -105,7 +105,7 @@ impl<V: VectorStore, S: TermStats, C: ChunkStore> FusedSource<V, S, C> {
             how.insert(found.hit.chunk, [(dense, found.dense), (sparse, found.sparse)]);
             hits.push(found.hit);
         }
-        let mut passages = resolve(&*self.chunks, &query.scope, &both.name, hits).await?;
+        let mut passages = resolve(&*self.chunks, &query.scope, &query.trace, &both.name, hits).await?;
         for passage in &mut passages {
             let known = how.remove(&passage.chunk).into_iter().flatten();
             let known: BTreeMap<_, _> =

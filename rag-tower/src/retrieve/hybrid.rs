@@ -95,7 +95,7 @@ where
             let (a, b) = (survive(&names[0], a, &trace)?, survive(&names[1], b, &trace)?);
             let weight = if a.is_some() && b.is_some() { 0.5 } else { 1.0 };
             let lists: Vec<_> = [a, b].into_iter().flatten().map(|list| (weight, list)).collect();
-            if lists.is_empty() { Err(all_down()) } else { Ok(fuse(lists, limit)) }
+            if lists.is_empty() { Err(all_down()) } else { Ok(fuse(lists, limit, &trace)) }
         })
     }
 }
@@ -107,7 +107,7 @@ mod tests {
     use crate::error::{ErrorKind, Stage};
     use crate::passage::{Found, Passages};
     use crate::stage::testing::{self, down};
-    use crate::trace::Facts;
+    use crate::trace::{Facts, Verdict};
 
     async fn search(source: impl Retrieve<()>, limit: usize) -> (Result<Passages, ErrorKind>, Facts) {
         let query = Query::of(&testing::ask("q"), limit);
@@ -137,6 +137,10 @@ mod tests {
             ranks,
             [("left", Found { rank: 2, score: 7.0 }), ("right", Found { rank: 2, score: 7.0 })]
         );
+        // What the fusion left out had been let in.
+        let receipt = &facts.receipt;
+        assert_eq!((receipt.received, receipt.admitted, receipt.dropped), (5, 5, 0));
+        assert_eq!(receipt.verdict, Verdict::Passed);
         // The two searches are parts of one.
         assert_eq!(facts.spans.iter().map(|span| span.stage).collect::<Vec<_>>(), [Stage::Retrieve]);
     }
@@ -160,8 +164,11 @@ mod tests {
         let foreign = || testing::source(vec![testing::passage("b", "canary", 1.0)]);
         // Also where fusion would have cut the foreign passage off.
         for limit in [1, 3] {
-            let (left, _) = search(Hybrid::new(foreign(), found(&["a"])), limit).await;
+            let (left, facts) = search(Hybrid::new(foreign(), found(&["a"])), limit).await;
             let (right, _) = search(Hybrid::new(found(&["a"]), foreign()), limit).await;
+            let receipt = facts.receipt;
+            assert_eq!((receipt.received, receipt.admitted, receipt.dropped), (1, 0, 1));
+            assert_eq!(receipt.verdict, Verdict::Foreign);
             assert_eq!((left.unwrap_err(), right.unwrap_err()), (ErrorKind::Isolation, ErrorKind::Isolation));
         }
     }

@@ -11,7 +11,7 @@ use crate::filter::Filter;
 use crate::passage::{Passage, Passages};
 use crate::scoped::Scoped;
 use crate::tenant::TenantScope;
-use crate::trace::{Confines, IsolationReceipt, TraceHandle};
+use crate::trace::{Confines, Searching, TraceHandle};
 
 /// A search: by text alone (`Query`), or by text and vector (`Query<Embedding>`), so that one embedding serves any
 /// number of sources.
@@ -52,24 +52,25 @@ impl<S, V> Retrieve<V> for S where
 }
 
 /// Asks a source, and lets in what it found when the scope admits all of it. The stage's time is on the trace, and the
-/// receipt of what it was confined to.
+/// receipt of what it was confined to and what came of it.
 ///
 /// # Errors
 /// The source's own, and [`Isolation`](crate::ErrorKind::Isolation) when any passage is foreign.
 pub async fn fetch<V, R: Retrieve<V>>(source: R, query: Query<V>) -> Result<Passages, Error> {
     let timer = query.trace.time(Stage::Retrieve);
-    let (trace, confines) = (query.trace.clone(), Confines::of(&query.scope, &query.filter));
+    let searching = Searching::begin(&query.trace, Confines::of(&query.scope, &query.filter));
     let found = fetch_part(source, query).await;
     drop(timer);
-    trace.set_receipt(IsolationReceipt::new(confines, &found));
+    searching.end(&found);
     found
 }
 
-/// [`fetch`] for one of several sources, whose time is part of another's.
+/// [`fetch`] for one of several sources, whose time is part of another's. What it lets in counts where it goes on.
 pub(crate) async fn fetch_part<V, R: Retrieve<V>>(source: R, query: Query<V>) -> Result<Passages, Error> {
-    let scope = query.scope.clone();
+    let (scope, trace) = (query.scope.clone(), query.trace.clone());
     let found = source.oneshot(query).await?;
-    Passages::check(&scope, found)
+    let received = found.len();
+    Passages::check(&scope, found).inspect_err(|_| trace.receipt(|receipt| receipt.turn_away(received)))
 }
 
 // === impl Query ===

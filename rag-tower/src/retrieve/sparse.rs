@@ -96,7 +96,7 @@ where
                 limit: query.limit,
             };
             let hits = this.store.search(&query.scope, &search).await?;
-            resolve(&*this.chunks, &query.scope, &this.name, hits).await
+            resolve(&*this.chunks, &query.scope, &query.trace, &this.name, hits).await
         })
     }
 }

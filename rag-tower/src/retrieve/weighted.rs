@@ -123,7 +123,7 @@ impl<V: Clone + Send + Sync + 'static> Service<Query<V>> for Weighted<V> {
             for (weight, _) in &mut lists {
                 *weight /= sum;
             }
-            Ok(fuse(lists, limit))
+            Ok(fuse(lists, limit, &trace))
         })
     }
 }
@@ -176,7 +176,7 @@ mod tests {
     use crate::passage::{Origin, Passages};
     use crate::stage::testing::{self, down};
     use crate::tenant::{CorpusId, Grant, TenantId};
-    use crate::trace::Facts;
+    use crate::trace::{Facts, Verdict};
 
     async fn search(source: Weighted, scope: TenantScope) -> (Result<Passages, ErrorKind>, Facts) {
         let query = Query::of(&crate::Ask::new(scope, testing::question("q")), 3);
@@ -226,6 +226,8 @@ mod tests {
         let (passages, facts) = search(source, testing::scope("a")).await;
         assert_eq!(scored(&passages.unwrap()), [("x", 0.75), ("y", 0.25)]);
         assert_eq!(facts.degraded, ["two".into()]);
+        let receipt = facts.receipt;
+        assert_eq!((receipt.received, receipt.admitted, receipt.verdict), (2, 2, Verdict::Passed));
     }
 
     #[tokio::test]
@@ -235,6 +237,19 @@ mod tests {
         assert_eq!(search(mixed, testing::scope("a")).await.0.unwrap_err(), ErrorKind::Isolation);
         let none = Weighted::builder().source("one", down(gone)).source("two", down(gone)).build(|_, _| 1.0);
         assert_eq!(search(none, testing::scope("a")).await.0.unwrap_err(), ErrorKind::StoreUnavailable);
+    }
+
+    #[tokio::test]
+    async fn counts_of_combinations_inside_combinations_are_those_of_their_sources() {
+        let inner =
+            || Weighted::builder().source("x", found(&["1", "2", "3"])).source("y", found(&["2", "4"]));
+        let outer = Weighted::builder()
+            .source("one", inner().build(|_, _| 1.0))
+            .source("two", found(&["2"]))
+            .build(|_, _| 1.0);
+        let (passages, facts) = search(outer, testing::scope("a")).await;
+        let receipt = facts.receipt;
+        assert_eq!((passages.unwrap().len(), receipt.received, receipt.admitted), (3, 6, 6));
     }
 
     #[tokio::test]

@@ -232,9 +232,10 @@ mod tests {
             facts.hits.iter().map(|hit| (&*hit.source, hit.rank, hit.score, hit.fused)).collect();
         assert_eq!(hits, [("dense", 1, 0.7, 0.9), ("sparse", 3, 11.0, 0.9), ("passages", 2, 0.4, 0.4)]);
         assert_eq!(facts.spans[0].stage, Stage::Retrieve);
-        let receipt = facts.receipt.unwrap();
-        assert_eq!(receipt.filter.tenant_id, testing::ask("q").scope().tenant());
-        assert_eq!((receipt.admitted, receipt.verdict), (3, Verdict::Passed));
+        let receipt = facts.receipt;
+        assert_eq!(receipt.filter.unwrap().tenant_id, testing::ask("q").scope().tenant());
+        assert_eq!((receipt.received, receipt.admitted, receipt.dropped), (3, 3, 0));
+        assert_eq!(receipt.verdict, Verdict::Passed);
     }
 
     #[tokio::test]
@@ -256,8 +257,9 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Isolation);
         }
         assert_eq!(leaf.calls(), 0);
-        let receipt = trace.snapshot().receipt.unwrap();
-        assert_eq!((receipt.admitted, receipt.verdict), (0, Verdict::Foreign));
+        let receipt = trace.snapshot().receipt;
+        assert_eq!((receipt.received, receipt.admitted, receipt.dropped), (2, 0, 2));
+        assert_eq!(receipt.verdict, Verdict::Foreign);
     }
 
     #[tokio::test]

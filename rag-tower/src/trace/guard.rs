@@ -189,6 +189,7 @@ impl Guard {
             hit.score = finite(hit.score);
             hit.fused = finite(hit.fused);
         }
+        let outcome = facts.outcome.unwrap_or(outcome);
         Some(TraceRow {
             trace_id,
             ts: trace_id.timestamp().unwrap_or_else(OffsetDateTime::now_utc),
@@ -199,7 +200,8 @@ impl Guard {
             request_id: entry.request_id.or(facts.request_id),
             channel: facts.channel.unwrap_or(entry.channel),
             route: facts.route,
-            outcome: facts.outcome.unwrap_or(outcome),
+            receipt: Some(facts.receipt.at_end(&outcome)),
+            outcome,
             error: error.or(facts.error),
             latency,
             ttft: facts.ttft.or(self.ttft),
@@ -215,7 +217,6 @@ impl Guard {
             cost_estimate: facts.cost_estimate.filter(|cost| cost.is_finite()),
             llm_provider: facts.llm_provider,
             llm_model: facts.llm_model,
-            receipt: facts.receipt,
         })
     }
 }

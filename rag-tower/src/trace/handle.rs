@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::{IsolationReceipt, Outcome, Verdict};
+use super::{IsolationReceipt, Outcome};
 use crate::answer::Usage;
 use crate::ask::{AskId, Channel, SessionId};
 use crate::error::Stage;
@@ -62,8 +62,8 @@ pub struct Facts {
     pub spans: Vec<Span>,
     /// What each source found.
     pub hits: Vec<HitRecord>,
-    /// What kept the tenant apart while passages were looked for.
-    pub receipt: Option<IsolationReceipt>,
+    /// What kept the tenant apart.
+    pub receipt: IsolationReceipt,
     /// How well what was found fits, 0 to 1.
     pub confidence: Option<f32>,
     /// Sources that were down while others answered.
@@ -205,13 +205,9 @@ impl TraceHandle {
         self.facts().hits.extend(hits);
     }
 
-    /// Says what a search was confined to and what came of it. The last search of an ask counts, unless an earlier one met
-    /// something foreign.
-    pub(crate) fn set_receipt(&self, receipt: IsolationReceipt) {
-        let mut facts = self.facts();
-        if facts.receipt.as_ref().is_none_or(|kept| kept.verdict != Verdict::Foreign) {
-            facts.receipt = Some(receipt);
-        }
+    /// Writes on the isolation receipt. The closure must not call back into the handle.
+    pub(crate) fn receipt(&self, change: impl FnOnce(&mut IsolationReceipt)) {
+        change(&mut self.facts().receipt);
     }
 
     /// Marks the chunks that went into the prompt.

@@ -50,7 +50,10 @@ mod writer;
 pub use self::future::TraceFuture;
 pub use self::guard::MAX_ANSWER_BYTES;
 pub use self::handle::{Entry, Facts, HitRecord, Span, StageTimer, TraceHandle};
-pub use self::isolation::{Confines, IsolationReceipt, Verdict};
+pub(crate) use self::isolation::Searching;
+pub use self::isolation::{
+    CachePartition, CacheResult, CacheUse, Confines, DatabaseIdentity, IsolationReceipt, Verdict,
+};
 pub use self::journal::{FileJournal, Fsync, Journal, Receipt};
 pub use self::layer::TraceLayer;
 pub use self::outcome::{Outcome, Phase, Status};

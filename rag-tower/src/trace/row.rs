@@ -73,7 +73,8 @@ pub struct TraceRow {
     pub llm_provider: Option<Arc<str>>,
     /// The model.
     pub llm_model: Option<Arc<str>>,
-    /// What kept the tenant apart while passages were looked for; none when nothing was.
+    /// What kept the tenant apart; none in a row that was written before receipts were, or by something else than a
+    /// [`TraceLayer`](super::TraceLayer).
     #[serde(default)]
     pub receipt: Option<IsolationReceipt>,
 }
@@ -126,11 +127,13 @@ impl TraceRow {
             + size_of_val(&*self.spans)
             + size_of_val(&*self.hits)
             + size_of_val(&*self.degraded);
+        let receipt = self.receipt.as_ref().map_or(0, IsolationReceipt::weight);
         let facts = self.tool_metadata.iter().map(|(key, value)| key.len() + weight_of(value));
         let bytes = size_of::<Self>()
             + texts.into_iter().map(length).sum::<usize>()
             + sources.sum::<usize>()
             + parts
+            + receipt
             + facts.sum::<usize>();
         bytes as u64
     }

@@ -1,6 +1,7 @@
 //! The Postgres adapters against real Postgres: isolation first, then what they are for.
 
 mod audit;
+mod identity;
 mod isolation;
 mod journal;
 mod partitions;

@@ -274,6 +274,8 @@ async fn t14_text_that_is_read_together_is_one_tenants_own() {
         async move { (tenant, chunk, passages.await) }
     });
     for (tenant, chunk, passages) in join_all(asks).await {
+        let identity = passages.identity.as_ref().unwrap();
+        assert_eq!((&*identity.role, &*identity.tenant_setting), ("rag_tenant", &*id_of(tenant).to_string()));
         let found: Vec<_> = passages.iter().map(|passage| passage.chunk).collect();
         assert_eq!(found, if tenant == "a" { vec![chunk] } else { vec![] }, "{tenant}");
     }

@@ -80,6 +80,10 @@ pub struct TraceDetail {
     pub tool_metadata: Value,
     pub spans: Value,
     pub hits: Value,
+    /// What kept its tenant apart: `filter` (what the search was confined to), `received`, `admitted` and `dropped` (passages at
+    /// the door), `database` (`role` and `tenant_setting` of the transaction that read the text), `cache` (`result` and
+    /// `partition`) and `verdict` (`passed`, `failed`, `foreign` or `not_searched`). None of a row that was not written by a
+    /// server, or by one before there were receipts.
     pub receipt: Option<Value>,
     pub prompt: Option<Value>,
     pub feedback: Value,

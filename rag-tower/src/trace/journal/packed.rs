@@ -333,7 +333,15 @@ mod tests {
             "hits": [with(json!({"source": "dense", "rank": 300, "score": -1.5, "fused": 0.5, "used": true}))],
             "confidence": 0.75, "degraded": ["lexical"], "cost_estimate": 0.0004, "llm_provider": "p", "llm_model": "m",
             "usage": {"input_tokens": u64::MAX, "output_tokens": 128, "estimated": true},
-            "receipt": {"filter": {"tenant_id": id, "branches": [id]}, "admitted": 6, "verdict": "passed"},
+            "receipt": {
+                "filter": {"tenant_id": id, "branches": [id]}, "received": 7, "admitted": 6, "dropped": 1,
+                "database": {"role": "rag_tenant", "tenant_setting": id},
+                "cache": {
+                    "result": "hit",
+                    "partition": {"tenant_id": id, "branches": null, "role": "agent", "epoch": "model/3"},
+                },
+                "verdict": "passed",
+            },
         }))
         .unwrap()
     }
@@ -367,6 +375,21 @@ mod tests {
         before[0] = WITHOUT_RECEIPT;
         before.pop();
         assert_eq!(unpack(&before), Some(without));
+    }
+
+    #[test]
+    fn a_row_whose_receipt_has_three_facts_only_is_read_too() {
+        let mut full = serde_json::to_value(row()).unwrap();
+        full["receipt"] = json!({"filter": {"tenant_id": Uuid::nil(), "branches": null}, "admitted": 6, "verdict": "passed"});
+        let before = full["receipt"].clone();
+        let of_then = TraceRow { receipt: None, ..row() };
+        let mut bytes = packed(&of_then);
+        // in the place of the byte that says that there is none
+        bytes.pop();
+        bytes.push(1);
+        pack_bytes(before.to_string().as_bytes(), &mut bytes);
+        assert_eq!(unpack(&bytes), serde_json::from_value(full).ok());
+        assert_eq!(unpack(&bytes).unwrap().receipt.unwrap().admitted, 6);
     }
 
     #[test]
