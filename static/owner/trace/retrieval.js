@@ -4,6 +4,7 @@ import { fill, h, icon } from "../../dom.js";
 import { DASH, millis, number, score, visible } from "../../format.js";
 import { has, t } from "../../i18n.js";
 import { failure } from "../failure.js";
+import { receipt, verdict } from "./receipt.js";
 import { pretty, section } from "./view.js";
 
 const DRAWN = 50;
@@ -11,9 +12,9 @@ const DRAWN = 50;
 export function why(trace, tools) {
   const chunks = byChunk(trace);
   return [
-    trace.receipt && section("receipt", receipt(trace.receipt)),
+    trace.receipt && section("receipt", receipt(trace, tools)),
     chunks.length > 0 && section("trace_hits", hits(chunks)),
-    section("replay", replay(trace, chunks, tools)),
+    (chunks.length > 0 || trace.sources?.length > 0) && section("replay", replay(trace, chunks, tools)),
   ].filter(Boolean);
 }
 
@@ -94,28 +95,6 @@ function hits(chunks) {
 }
 
 const short = (id) => `${String(id).slice(0, 8)}…`;
-
-function verdict(value) {
-  if (value === undefined || value === null) return DASH;
-  const fine = ["own", "ok", "passed", "allowed"].includes(String(value));
-  const key = `verdict_${value}`;
-  return h("span", { class: `badge ${fine ? "good" : "bad"}`, ...(has(key) ? { i18n: key } : {}) }, has(key) ? null : visible(value));
-}
-
-/** What kept other tenants out: the filter that was sent, and what was checked afterwards. */
-function receipt(receipt) {
-  if (typeof receipt !== "object") return h("code", {}, visible(receipt));
-  const { filter, ...rest } = receipt;
-  const simple = Object.entries(rest).filter(([, value]) => value !== null && typeof value !== "object");
-  const deep = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null && typeof value === "object"));
-  return h(
-    "div",
-    { class: "receipt" },
-    simple.length > 0 && h("dl", { class: "facts" }, simple.map(([name, value]) => h("div", {}, h("dt", {}, has(`receipt_${name}`) ? t(`receipt_${name}`) : visible(name)), h("dd", {}, name === "verdict" ? verdict(value) : visible(value))))),
-    filter !== undefined && section("filter_sent", pretty(filter)),
-    Object.keys(deep).length > 0 && pretty(deep),
-  );
-}
 
 // --- replay ---
 

@@ -15,7 +15,7 @@ export async function traceView(id, tab, signal, tools) {
   const parts = [
     ["conversation", () => conversation(trace)],
     trace.spans?.length > 0 && ["waterfall", () => waterfall(trace, tools)],
-    (trace.hits?.length > 0 || trace.sources?.length > 0) && ["retrieval", () => why(trace, tools)],
+    (trace.receipt || trace.hits?.length > 0 || trace.sources?.length > 0) && ["retrieval", () => why(trace, tools)],
     trace.prompt && ["prompt", () => prompt(trace.prompt)],
     trace.feedback?.length > 0 && ["feedback", () => feedback(trace.feedback), trace.feedback.length],
     trace.related?.length > 0 && ["related", () => related(trace, tools), trace.related.length],

@@ -164,6 +164,14 @@ async fn a_trace_shows_why_it_answered_so() {
     page.until(SHOWN).await;
     page.click("#drawer [data-tab=retrieval]").await;
     page.until("document.querySelectorAll('#drawer .hits tbody tr:not(.unused)').length > 0").await;
+    // What kept the tenant apart: the verdict, who the database was, the filter and the part of the cache.
+    page.until(
+        "document.querySelector('#drawer .receipt .badge.good[data-i18n-text*=verdict_passed]') !== null",
+    )
+    .await;
+    let receipt = page.eval("document.querySelector('#drawer .receipt').innerText").await;
+    let receipt = receipt.as_str().expect("text").to_owned();
+    assert!(receipt.contains("rag_tenant") && receipt.contains("member"), "{receipt}");
     page.click("#drawer [data-tab=waterfall]").await;
     page.until("document.querySelectorAll('#drawer .waterfall .span').length > 2").await;
     // The tab is in the address, and the page of its own shows the same.
@@ -174,5 +182,14 @@ async fn a_trace_shows_why_it_answered_so() {
     page.until("document.querySelector('.trace-page pre').innerText.includes('trace_id')").await;
     reload(&mut page).await;
     page.until("document.querySelector('.trace-page pre') !== null").await;
+    // A tool searches nothing, and its receipt says so.
+    show(&mut page, &server, "screen=logs&route=comparison").await;
+    page.click(".opener").await;
+    page.until(SHOWN).await;
+    page.click("#drawer [data-tab=retrieval]").await;
+    page.until("document.querySelector('#drawer .receipt [data-i18n-text*=verdict_not_searched]') !== null")
+        .await;
+    page.until("document.querySelector('#drawer .receipt [data-i18n-text*=filter_none]') !== null").await;
+    assert_eq!(page.eval("document.querySelector('#drawer .replay')").await, json!(null));
     assert_eq!(page.errors(), Vec::<String>::new());
 }
