@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use rag_tower_tests::load::{self, Report};
 use rag_tower_tests::model_stub::ModelStub;
+use rag_tower_tests::processor::processor_us;
 use rag_tower_tests::proxy::Proxy;
 use rag_tower_tests::server::{DEMO_KEY, Setup};
 use serde_json::json;
@@ -123,31 +124,6 @@ fn median(mut rounds: Vec<Report>) -> Report {
 
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1_000_000.0).round() / 1000.0
-}
-
-/// The processor time that a process has used, and that its descendants have, in microseconds. Unlike a rate it hardly
-/// depends on what else the machine does.
-fn processor_us(pid: u32) -> (f64, f64) {
-    let stat = |pid: u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // the name may hold anything, so fields are counted from behind it: the state, the parent, …
-        let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
-        let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
-        Some((fields.get(1)?.parse::<u32>().ok()?, ticks * 10_000.0))
-    };
-    let all: Vec<(u32, u32, f64)> = std::fs::read_dir("/proc")
-        .expect("/proc")
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter_map(|pid| stat(pid).map(|(parent, time)| (pid, parent, time)))
-        .collect();
-    let (mut family, mut below) = (vec![pid], 0.0);
-    while let Some(parent) = family.pop() {
-        for (child, _, time) in all.iter().filter(|(_, of, _)| *of == parent) {
-            family.push(*child);
-            below += time;
-        }
-    }
-    (stat(pid).map_or(f64::NAN, |(_, time)| time), below)
 }
 
 /// What the machine's processors have done so far, in ticks: in all, nothing, and what another machine took of them.

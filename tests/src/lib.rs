@@ -9,9 +9,11 @@ pub mod model_stub;
 pub mod mutations;
 pub mod patched;
 pub mod postgres;
+pub mod processor;
 pub mod proxy;
 pub mod qdrant;
 pub mod server;
+pub mod undefended;
 
 /// What stored vectors are called, which is the same everywhere.
 mod points {
