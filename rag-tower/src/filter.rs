@@ -5,14 +5,15 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Stage};
 use crate::passage::DocumentId;
 
-/// A conjunction of conditions; empty means "everything the scope admits".
+/// A conjunction of conditions; empty means "everything the scope admits". What is deserialised keeps the limits of
+/// [`and`](Self::and).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Vec<Condition>")]
 pub struct Filter(Vec<Condition>);
 
 /// One condition of a [`Filter`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Condition {
     /// The passage is of one of these documents.
@@ -67,5 +68,39 @@ impl Filter {
     #[must_use]
     pub fn conditions(&self) -> &[Condition] {
         &self.0
+    }
+}
+
+impl TryFrom<Vec<Condition>> for Filter {
+    type Error = Error;
+
+    fn try_from(conditions: Vec<Condition>) -> Result<Self, Error> {
+        conditions.into_iter().try_fold(Self::default(), Self::and)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_keeps_the_limits_of_what_is_built() {
+        let read = |json: &str| serde_json::from_str::<Filter>(json);
+        assert!(read("[]").unwrap().is_empty());
+        let label = r#"{"label":{"name":"level","any_of":["B2"]}}"#;
+        let all = |n: usize| format!("[{}]", vec![label; n].join(","));
+        assert_eq!(read(&all(MAX_CONDITIONS)).unwrap().conditions().len(), MAX_CONDITIONS);
+        let values = format!(r#"[{{"label":{{"name":"level","any_of":{:?}}}}}]"#, vec!["B2"; MAX_VALUES + 1]);
+        for wrong in [
+            &all(MAX_CONDITIONS + 1),
+            &values,
+            r#"[{"document":[]}]"#,
+            r#"[{"label":{"name":"level","any_of":[]}}]"#,
+            r#"[{"label":{"name":"level","any_of":["B2"],"tenant_id":"rival"}}]"#,
+            r#"[{"tenant":"rival"}]"#,
+            r#"{"should":[]}"#,
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 }

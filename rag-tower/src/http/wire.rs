@@ -15,6 +15,9 @@ pub const DEFAULT_BODY_LIMIT: usize = 128 * 1024;
 /// The longest request id that is kept, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
+/// The longest reason for a refusal, in characters: it may quote what was sent.
+const MAX_REASON_CHARS: usize = 200;
+
 /// The body of a question: `{"question": …, "session_id"?: …, "branch_id"?: …, "channel"?: …}`. Anything else in it
 /// is refused, a tenant above all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +60,8 @@ impl AskRequest {
         if text.trim().is_empty() {
             return Err(Error::invalid(Stage::Http, "the body is empty: send {\"question\": \"…\"} as JSON"));
         }
-        let raw: Raw = serde_json::from_str(text).map_err(|error| {
-            Error::invalid(Stage::Http, format!("the body is not the JSON object {EXPECTED}: {error}"))
+        let raw: Raw = read_object(text).map_err(|why| {
+            Error::invalid(Stage::Http, format!("the body is not the JSON object {EXPECTED}: {why}"))
         })?;
         Ok(Self {
             question: Question::parse(&raw.question)?,
@@ -93,6 +96,20 @@ fn named(channel: Channel) -> Result<Channel, Error> {
     let names: Vec<_> = Channel::ALL.into_iter().filter(|one| one.counts()).map(Channel::as_str).collect();
     let expected = names.join(", ");
     Err(Error::invalid(Stage::Http, format!("\"channel\" is not one of yours: expected one of {expected}")))
+}
+
+/// Reads an object, or says why that is none without quoting it at length. Serde alone would take a list of the values too.
+pub(super) fn read_object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
+    if json.trim_start().starts_with('[') {
+        return Err("it is a list".to_owned());
+    }
+    serde_json::from_str(json).map_err(|error| {
+        let why = error.to_string();
+        match why.char_indices().nth(MAX_REASON_CHARS) {
+            Some((end, _)) => format!("{}… at line {} column {}", &why[..end], error.line(), error.column()),
+            None => why,
+        }
+    })
 }
 
 /// Reads an id, naming the field where it is none.
@@ -174,6 +191,9 @@ mod tests {
         assert!(refusal(br#"{"question": "\ud800"}"#).contains("line 1"));
         let long = format!("{{\"question\": \"{}\"}}", "a".repeat(9_000));
         assert!(refusal(long.as_bytes()).contains("at most 8000 characters"));
+        assert!(refusal(br#"["a", null, null, null]"#).contains("it is a list"));
+        let unknown = refusal(format!("{{\"{}\": 1}}", "x".repeat(10_000)).as_bytes());
+        assert!(unknown.len() < 500 && unknown.contains("… at line 1 column"), "{unknown}");
         let deep = format!("{{\"question\": {}", "[".repeat(10_000));
         assert!(refusal(deep.as_bytes()).contains("expected a string"));
     }

@@ -1,12 +1,11 @@
 //! A provider's response to the events of an answer.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use eventsource_stream::{EventStreamError, Eventsource};
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 use reqwest::Response;
@@ -14,8 +13,9 @@ use reqwest::header::CONTENT_TYPE;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::endpoint::Endpoint;
-use super::meter::Meter;
+use super::meter::{Meter, Meters};
 use super::refusal;
+use super::sse::{Decoder, NotUtf8};
 use super::wire::Completion;
 use crate::answer::{AnswerStream, Event, Finish, Usage};
 use crate::error::{Error, ErrorKind, Stage};
@@ -37,13 +37,14 @@ pub(super) struct Origin {
 }
 
 /// The data of each server-sent event, `[DONE]` included.
-type Chunks = Pin<Box<dyn Stream<Item = Result<String, EventStreamError<Cut>>> + Send>>;
+type Chunks = Pin<Box<dyn Stream<Item = Result<String, Cut>> + Send>>;
 
-/// Why a body ended early.
+/// Why a body cannot be read on.
 #[derive(Debug)]
 enum Cut {
     Transport(reqwest::Error),
     TooLong,
+    NotUtf8,
 }
 
 /// An answer being read.
@@ -79,6 +80,14 @@ pub(super) fn events(response: Response, origin: Origin) -> AnswerStream {
     }))
 }
 
+/// The events of a response that was not asked for: for tests of what a provider may send.
+pub(crate) fn replay(endpoint: &Endpoint, response: Response) -> AnswerStream {
+    let none: Arc<str> = Arc::from("none");
+    let meter = Meters::new("chat", endpoint.name(), &none).start();
+    let first_by = endpoint.first_by();
+    events(response, Origin { endpoint: endpoint.clone(), meter, first_by, input_tokens: 0 })
+}
+
 fn bytes(response: Response) -> impl Stream<Item = Result<Bytes, Cut>> + Send {
     let mut room = LONGEST;
     response.bytes_stream().map(move |chunk| {
@@ -88,19 +97,25 @@ fn bytes(response: Response) -> impl Stream<Item = Result<Bytes, Cut>> + Send {
     })
 }
 
-fn chunks(response: Response) -> impl Stream<Item = Result<String, EventStreamError<Cut>>> + Send {
-    bytes(response).eventsource().map(|event| event.map(|event| event.data))
+fn chunks(response: Response) -> impl Stream<Item = Result<String, Cut>> + Send {
+    let mut decoder = Decoder::default();
+    bytes(response).flat_map(move |piece| {
+        stream::iter(match piece {
+            Ok(piece) => decoder.push(&piece).into_iter().map(|data| data.map_err(Cut::from)).collect(),
+            Err(cut) => vec![Err(cut)],
+        })
+    })
 }
 
 /// A whole JSON document as if it were the one event of a stream.
-fn document(response: Response) -> impl Stream<Item = Result<String, EventStreamError<Cut>>> + Send {
+fn document(response: Response) -> impl Stream<Item = Result<String, Cut>> + Send {
     let whole = async move {
         let mut all = Vec::new();
         let mut bytes = std::pin::pin!(bytes(response));
         while let Some(chunk) = bytes.next().await {
-            all.extend_from_slice(&chunk.map_err(EventStreamError::Transport)?);
+            all.extend_from_slice(&chunk?);
         }
-        String::from_utf8(all).map_err(EventStreamError::Utf8)
+        String::from_utf8(all).map_err(|_| Cut::NotUtf8)
     };
     stream::once(whole)
 }
@@ -131,7 +146,7 @@ impl Reading {
     /// Takes in what has come: a chunk, an error, the end, or nothing in time.
     fn take(
         &mut self,
-        chunk: Result<Option<Result<String, EventStreamError<Cut>>>, tokio::time::error::Elapsed>,
+        chunk: Result<Option<Result<String, Cut>>, tokio::time::error::Elapsed>,
     ) -> Result<(), Error> {
         match chunk {
             Ok(Some(Ok(data))) if data.trim() == "[DONE]" => {
@@ -142,7 +157,7 @@ impl Reading {
             Ok(Some(Ok(data))) => self.read(&data),
             // Once the model has finished, only its usage is missing, and that can be estimated.
             _ if self.finish.is_some() => self.end(),
-            Ok(Some(Err(error))) => Err(self.broken(error)),
+            Ok(Some(Err(cut))) => Err(self.broken(cut)),
             Ok(None) => Err(self.truncated()),
             Err(_) => Err(refusal::silent(self.provider(), Stage::Generate)),
         }
@@ -201,20 +216,13 @@ impl Reading {
         Ok(())
     }
 
-    fn broken(&self, error: EventStreamError<Cut>) -> Error {
-        match error {
-            EventStreamError::Transport(Cut::Transport(error)) => {
-                self.truncated().with_source(error.without_url())
-            }
-            EventStreamError::Transport(Cut::TooLong) => {
-                refusal::invalid(self.provider(), Stage::Generate, "sent an answer of more than 16 MiB")
-            }
-            EventStreamError::Utf8(_) | EventStreamError::Parser(_) => refusal::invalid(
-                self.provider(),
-                Stage::Generate,
-                "sent something that is not an event stream",
-            ),
-        }
+    fn broken(&self, cut: Cut) -> Error {
+        let what = match cut {
+            Cut::Transport(error) => return self.truncated().with_source(error.without_url()),
+            Cut::TooLong => "sent an answer of more than 16 MiB",
+            Cut::NotUtf8 => "sent something that is not an event stream",
+        };
+        refusal::invalid(self.provider(), Stage::Generate, what)
     }
 
     fn truncated(&self) -> Error {
@@ -231,11 +239,8 @@ impl Reading {
 
 // === impl Cut ===
 
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Transport(_) => "the connection broke",
-            Self::TooLong => "the response is too long",
-        })
+impl From<NotUtf8> for Cut {
+    fn from(NotUtf8: NotUtf8) -> Self {
+        Self::NotUtf8
     }
 }

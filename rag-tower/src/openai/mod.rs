@@ -33,10 +33,12 @@ mod generator;
 mod meter;
 mod refusal;
 mod reranker;
+mod sse;
 mod tls;
 mod wire;
 
 pub use self::embedder::OpenAiEmbedder;
 pub use self::endpoint::{Endpoint, EndpointBuilder};
+pub(crate) use self::events::replay;
 pub use self::generator::OpenAiGenerator;
 pub use self::reranker::HttpReranker;

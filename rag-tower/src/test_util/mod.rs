@@ -1,5 +1,7 @@
-//! What tests of layers need: scopes, leaves that follow a script, a trace store in memory, and the readiness contract.
+//! What tests of layers need: scopes, leaves that follow a script, a trace store in memory, the readiness contract, and what
+//! must hold for whatever strangers send.
 
+pub mod fuzz;
 mod leaf;
 mod readiness;
 mod scopes;

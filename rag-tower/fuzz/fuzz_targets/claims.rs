@@ -1,0 +1,9 @@
+#![no_main]
+
+use rag_tower::test_util::fuzz;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    if let Err(broken) = fuzz::claims(data) {
+        panic!("{broken}");
+    }
+});
