@@ -15,6 +15,7 @@ use self::tenants::Tenants;
 use crate::answer::AbstainReason;
 use crate::ask::Channel;
 use crate::error::Stage;
+use crate::http::WsLimit;
 use crate::route::ModelOutcome;
 use crate::tenant::{AuthFailure, TenantId};
 use crate::trace::{Phase, Status};
@@ -276,6 +277,7 @@ pub fn describe() {
         "Requests and logins refused for their credential, by kind."
     );
     describe_gauge!("rag_ws_connections", "Open WebSocket conversations.");
+    describe_counter!("rag_ws_limited_total", "WebSocket connections refused or ended by a limit, by which.");
     describe_gauge!("rag_memory_queue_depth", "Conversation turns that wait for their store.");
     describe_gauge!("rag_trace_queue_depth", "Trace rows that wait for the writer.");
     describe_gauge!("rag_trace_spooled", "Trace rows that are in the journal alone and wait for the store.");
@@ -323,6 +325,9 @@ pub fn describe() {
         counter!("rag_auth_failures_total", "kind" => failure.as_str()).increment(0);
     }
     gauge!("rag_ws_connections").set(0.0);
+    for limit in WsLimit::ALL {
+        counter!("rag_ws_limited_total", "limit" => limit.as_str()).increment(0);
+    }
     for phase in Phase::ALL {
         counter!("rag_stream_aborts_total", "phase" => phase.as_str()).increment(0);
     }

@@ -84,7 +84,7 @@ async fn a_database_of_ones_own_is_migrated_served_and_read_again_at_each_start(
     let data = server.data.clone();
     let (status, output, keep) = server.stop();
     assert!(status.success(), "{output}");
-    let server = setup(&url).on(&data).start();
+    let server = setup(&url).on(&data).env("RAG_TOWER_LOG", "debug").start();
     let client = server.client().bearer(KEY);
     let again = ask(&client, "How is the weather today?").await.json();
     assert_eq!(again["route"], "weather_talk", "what was saved is in force: {again}");
@@ -92,12 +92,31 @@ async fn a_database_of_ones_own_is_migrated_served_and_read_again_at_each_start(
     let owner = owner.at(server.addr);
     assert_eq!(owner.get("/owner/api/tenants").await.status, 200);
 
-    a_suspended_tenant_loses_its_open_socket(&server, &owner).await;
+    t63_a_suspended_tenant_loses_its_open_socket(&server, &owner).await;
     assert_eq!(ask(&client, "Anything?").await.status, 401);
     let resumed = owner.post(&format!("/owner/api/tenants/{}/resume", acme()), &json!({})).await;
     assert_eq!(resumed.status, 200, "{}", resumed.text());
     assert_eq!(ask(&client, "Anything?").await.status, 200);
-    drop((server, keep));
+
+    t62_a_credential_in_the_url_is_refused(&server).await;
+    let (status, output, _keep) = server.stop();
+    assert!(status.success(), "{output}");
+    assert!(output.contains("DEBUG"), "{output}");
+    assert!(!output.contains(KEY), "a credential was logged: {output}");
+    drop(keep);
+}
+
+/// What such a request leaves in the log is looked at when the server has stopped.
+async fn t62_a_credential_in_the_url_is_refused(server: &Server) {
+    for parameter in ["token", "api_key"] {
+        let url = format!("ws://{}/ws/query?{parameter}={KEY}", server.addr);
+        match connect_async(url.into_client_request().unwrap()).await {
+            Err(tokio_tungstenite::tungstenite::Error::Http(refused)) => assert_eq!(refused.status(), 400),
+            other => panic!("{parameter}: {:?}", other.map(|_| "a socket")),
+        }
+        let answer = server.client().get(&format!("/ws/ticket?{parameter}={KEY}")).await;
+        assert!(answer.status.is_client_error(), "{}", answer.text());
+    }
 }
 
 async fn save_settings(url: &str) {
@@ -120,7 +139,7 @@ async fn branches_are_known_or_not_found(client: &Client) {
     }
 }
 
-async fn a_suspended_tenant_loses_its_open_socket(server: &Server, owner: &Client) {
+async fn t63_a_suspended_tenant_loses_its_open_socket(server: &Server, owner: &Client) {
     let mut request = format!("ws://{}/ws/query", server.addr).into_client_request().unwrap();
     request.headers_mut().insert("authorization", format!("Bearer {KEY}").parse().unwrap());
     let (mut socket, _) = connect_async(request).await.unwrap();

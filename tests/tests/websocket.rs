@@ -134,3 +134,27 @@ async fn t63_a_tenant_that_is_suspended_loses_its_connection_within_five_seconds
     let refused = server.tenant().post("/ws/ticket", &json!({})).await;
     assert_eq!(refused.status, 401, "no new ticket either: {}", refused.text());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t64_limits_are_in_force_and_their_figures_begin_at_zero() {
+    let server = server();
+    let own = format!("http://{}", server.addr);
+    let figures = server.scrape().await;
+    for limit in ["frame_size", "frame_rate", "idle", "slow_consumer", "tenant_connections", "connections"] {
+        assert!(
+            figures.contains(&format!("rag_ws_limited_total{{limit=\"{limit}\"}} 0")),
+            "{limit}: {figures}"
+        );
+    }
+    let mut socket = connect(&server, &format!("?ticket={}", ticket(&server).await), &own).await.unwrap();
+    for _ in 0..=120 {
+        socket.send(Message::text(json!({"type": "cancel"}).to_string())).await.unwrap();
+    }
+    let told = next(&mut socket).await;
+    assert_eq!((&told["type"], &told["kind"]), (&json!("error"), &json!("rate_limited")));
+    let close = tokio::time::timeout(DEADLINE, socket.next()).await.expect("in time").unwrap().unwrap();
+    let Message::Close(Some(frame)) = close else { panic!("{close:?}") };
+    assert_eq!(u16::from(frame.code), 1008);
+    let figures = server.scrape().await;
+    assert!(figures.contains("rag_ws_limited_total{limit=\"frame_rate\"} 1"), "{figures}");
+}

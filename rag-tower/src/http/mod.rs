@@ -33,6 +33,6 @@ pub use self::origin::Origins;
 pub use self::problem::Problem;
 pub use self::ticket::{MemoryTickets, TICKET_LIFETIME, TicketFuture, TicketHolder, TicketService, Tickets};
 pub use self::wire::{AskRequest, DEFAULT_BODY_LIMIT};
-pub use self::ws::{ClientFrame, FrameSink, MAX_WAITING_MESSAGES, converse};
+pub use self::ws::{ClientFrame, FrameSink, MAX_WAITING_MESSAGES, WsLimit, converse};
 #[cfg(feature = "axum")]
 pub use self::ws_axum::{SUBPROTOCOL, WsAsks};

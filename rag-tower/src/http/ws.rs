@@ -12,7 +12,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use tower::ServiceExt;
 
-use super::wire::parse_id;
+use super::wire::{parse_id, read_object};
 use super::{AnswerFrames, Problem, ServerFrame};
 use crate::ask::{Ask, AskId, Channel, Question, SessionId};
 use crate::error::{Error, Stage};
@@ -36,6 +36,24 @@ pub enum ClientFrame {
     },
     /// Stops the answer that is under way.
     Cancel,
+}
+
+/// A limit of a connection that its client went beyond. A closed set: it is the label of `rag_ws_limited_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WsLimit {
+    /// A message that is too long.
+    FrameSize,
+    /// Messages that come too fast, pings among them.
+    FrameRate,
+    /// Nothing for too long.
+    Idle,
+    /// A frame that the client did not take in time.
+    SlowConsumer,
+    /// As many connections of the tenant as it may have.
+    TenantConnections,
+    /// As many connections as the server has room for.
+    Connections,
 }
 
 /// Where server frames go: what the glue of a WebSocket library implements.
@@ -179,6 +197,39 @@ fn cancelled(id: AskId) -> Problem {
     Problem::new(status, "cancelled", "the answer was stopped as asked").with_trace_id(id)
 }
 
+// === impl WsLimit ===
+
+impl WsLimit {
+    /// Every limit, so that an exporter can start each series at 0.
+    pub const ALL: [Self; 6] = [
+        Self::FrameSize,
+        Self::FrameRate,
+        Self::Idle,
+        Self::SlowConsumer,
+        Self::TenantConnections,
+        Self::Connections,
+    ];
+
+    /// The metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FrameSize => "frame_size",
+            Self::FrameRate => "frame_rate",
+            Self::Idle => "idle",
+            Self::SlowConsumer => "slow_consumer",
+            Self::TenantConnections => "tenant_connections",
+            Self::Connections => "connections",
+        }
+    }
+
+    /// Counts it in `rag_ws_limited_total`: for the glue of a WebSocket library, once for each connection that ends, or
+    /// does not begin, by it.
+    pub fn count(self) {
+        metrics::counter!("rag_ws_limited_total", "limit" => self.as_str()).increment(1);
+    }
+}
+
 // === impl ClientFrame ===
 
 impl ClientFrame {
@@ -188,9 +239,8 @@ impl ClientFrame {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput): not JSON (says where), neither form, an unknown field, or what
     /// [`Question::parse`] refuses.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let raw: Raw = serde_json::from_str(text).map_err(|error| {
-            Error::invalid(Stage::Http, format!("the message is not a valid frame: {error}"))
-        })?;
+        let raw: Raw = read_object(text)
+            .map_err(|why| Error::invalid(Stage::Http, format!("the message is not a valid frame: {why}")))?;
         match (raw.r#type.as_deref(), raw.message) {
             (Some("cancel"), None) => Ok(Self::Cancel),
             (None | Some("message"), Some(message)) => Ok(Self::Message {

@@ -1,23 +1,29 @@
 //! The WebSocket of axum around [`converse`](super::converse).
 
+mod inbound;
+mod seats;
+
 use std::fmt;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::{Either, select};
-use futures_util::stream::{SplitSink, SplitStream, unfold};
-use futures_util::{SinkExt, Stream, StreamExt};
+use futures_util::stream::SplitSink;
+use futures_util::{SinkExt, StreamExt};
 use http::header::{AUTHORIZATION, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request};
 
-use super::{ClientFrame, FrameSink, Origins, Problem, ServerFrame, Tickets, converse};
+use self::inbound::{Pace, inbound};
+use self::seats::{Seat, Seats};
+use super::{FrameSink, Origins, Problem, ServerFrame, Tickets, WsLimit, converse};
 use crate::ask::Ask;
 use crate::error::{Error, ErrorKind, Stage};
+use crate::quota::Quota;
 use crate::stage::Answers;
 use crate::tenant::{API_KEY_HEADER, AuthFailure, ResolveTenant, TenantAuthority, TenantScope};
 
@@ -28,8 +34,8 @@ pub const SUBPROTOCOL: &str = "rag-tower";
 const MAX_MESSAGE_BYTES: usize = 128 * 1024;
 /// How often the credential of an open connection is looked at.
 const CHECK_EVERY: Duration = Duration::from_secs(3);
-/// A client that does not take a frame in this time is gone.
-const SEND_TIME: Duration = Duration::from_secs(30);
+/// How long a client has to hear that its connection ends.
+const CLOSE_TIME: Duration = Duration::from_secs(2);
 
 /// Names under which credentials have been put into URLs, where they end up in logs and histories.
 const REFUSED_PARAMETERS: [&str; 6] = ["token", "access_token", "user_id", "api_key", "apikey", "key"];
@@ -42,11 +48,26 @@ const REFUSED_PARAMETERS: [&str; 6] = ["token", "access_token", "user_id", "api_
 /// let any page open a WebSocket. Mount it outside the [`ResolveTenantLayer`](crate::tenant::ResolveTenantLayer), since
 /// it resolves by itself, at the upgrade and again for each ask.
 ///
-/// A connection ends when its client leaves or sends nothing for ten minutes (pings count), when a frame cannot be
-/// sent within 30 seconds, and when its credential is refused (close code 1008): before an ask, or when it is looked at
-/// every three seconds, so that a tenant that is suspended loses its connections, an answer under way included. A
-/// store that is away refuses nothing there. Each open one counts in `rag_ws_connections`.
-pub struct WsAsks<S, R, T>(Arc<Inner<S, R, T>>);
+/// A connection ends when its client leaves, and when its credential is refused (close code 1008): before an ask, or when
+/// it is looked at every three seconds, so that a tenant that is suspended loses its connections, an answer under way
+/// included. A store that is away refuses nothing there. Each open one counts in `rag_ws_connections`.
+///
+/// Limits, each of which counts in `rag_ws_limited_total`:
+///
+/// | what | how much, unless set | and beyond it |
+/// |---|---|---|
+/// | one message | 128 KiB | close code 1009 |
+/// | messages a minute, pings among them | 120, all of which may come at once | an `error` frame `rate_limited`, close code 1008 |
+/// | no message of the client's, not even a ping | 10 minutes | close code 1000 |
+/// | the time to take a frame | 30 seconds | close code 1008, if it can still be sent |
+/// | connections of a tenant | 1,000 | 429 instead of the upgrade |
+/// | connections in all | 5,000 | 503 instead of the upgrade |
+///
+/// They are this instance's and its clones': several processes have several times as much.
+pub struct WsAsks<S, R, T> {
+    inner: Arc<Inner<S, R, T>>,
+    limits: Limits,
+}
 
 struct Inner<S, R, T> {
     stack: S,
@@ -54,13 +75,23 @@ struct Inner<S, R, T> {
     resolver: R,
     tickets: T,
     origins: Origins,
-    idle: Duration,
+    seats: Seats,
 }
 
-struct Out(SplitSink<WebSocket, Message>);
+#[derive(Clone, Copy)]
+struct Limits {
+    pace: Pace,
+    send: Duration,
+    per_tenant: usize,
+    in_all: usize,
+}
 
-/// Counts a connection while it lives.
-struct Open;
+/// Sends frames to a client that takes each in time.
+struct Out<'a> {
+    sink: SplitSink<WebSocket, Message>,
+    time: Duration,
+    hit: &'a OnceLock<WsLimit>,
+}
 
 // === impl WsAsks ===
 
@@ -73,15 +104,54 @@ where
     /// Conversations with `stack`. Wrap `resolver` in [`Asserted`](crate::tenant::Asserted), as the layer does.
     #[must_use]
     pub fn new(stack: S, authority: TenantAuthority, resolver: R, tickets: T, origins: Origins) -> Self {
-        Self(Arc::new(Inner { stack, authority, resolver, tickets, origins, idle: Duration::from_mins(10) }))
+        let seats = Seats::default();
+        let pace = Pace { idle: Duration::from_mins(10), rate: Quota::per_minute(120) };
+        let limits = Limits { pace, send: Duration::from_secs(30), per_tenant: 1_000, in_all: 5_000 };
+        Self { inner: Arc::new(Inner { stack, authority, resolver, tickets, origins, seats }), limits }
+    }
+
+    /// How many messages a client may send in a minute, pings among them; all of them may come at once. Default: 120. A
+    /// quota of 0 is off.
+    #[must_use]
+    pub fn with_frame_rate(mut self, rate: Quota) -> Self {
+        self.limits.pace.rate = rate;
+        self
+    }
+
+    /// How long a client may send nothing, not even a ping. Default: 10 minutes.
+    #[must_use]
+    pub fn with_idle_time(mut self, time: Duration) -> Self {
+        self.limits.pace.idle = time;
+        self
+    }
+
+    /// How long a client may take for one frame. Default: 30 seconds.
+    #[must_use]
+    pub fn with_send_time(mut self, time: Duration) -> Self {
+        self.limits.send = time;
+        self
+    }
+
+    /// How many connections one tenant may have open. Default: 1,000.
+    #[must_use]
+    pub fn with_max_tenant_connections(mut self, connections: usize) -> Self {
+        self.limits.per_tenant = connections;
+        self
+    }
+
+    /// How many connections all tenants together may have open. Default: 5,000.
+    #[must_use]
+    pub fn with_max_connections(mut self, connections: usize) -> Self {
+        self.limits.in_all = connections;
+        self
     }
 
     /// Answers one request: the upgrade, or a problem. Use it as a handler:
     /// `get(move |request| async move { asks.upgrade(request).await })`.
     pub async fn upgrade<B>(self, request: Request<B>) -> Response {
         let (mut parts, _none) = request.into_parts();
-        let credential = match self.identify(&mut parts).await {
-            Ok(credential) => credential,
+        let (credential, scope) = match self.identify(&mut parts).await {
+            Ok(identified) => identified,
             Err(problem) => return problem.into_response(),
         };
         let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
@@ -89,13 +159,18 @@ where
             Err(rejection) => return rejection.into_response(),
         };
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
-        let upgrade = upgrade.max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES);
-        upgrade.on_upgrade(move |socket| self.talk(socket, credential))
+        // One that is somewhat too long is read, so that its client can be told; a longer one is not.
+        let upgrade = upgrade.max_message_size(2 * MAX_MESSAGE_BYTES).max_frame_size(2 * MAX_MESSAGE_BYTES);
+        let seat = match self.inner.seats.take(&scope, self.limits.per_tenant, self.limits.in_all) {
+            Ok(seat) => seat,
+            Err(error) => return Problem::from(error).into_response(),
+        };
+        upgrade.on_upgrade(move |socket| self.talk(socket, credential, seat))
     }
 
     /// Checks where an upgrade comes from and whose it is. What comes back stands for the client from here on.
-    async fn identify(&self, parts: &mut Parts) -> Result<Arc<Parts>, Problem> {
-        let inner = &*self.0;
+    async fn identify(&self, parts: &mut Parts) -> Result<(Arc<Parts>, TenantScope), Problem> {
+        let inner = &*self.inner;
         let ticket = ticket_of(parts.uri.query().unwrap_or_default())?;
         if parts.headers.contains_key(ORIGIN) && !inner.origins.is_same(parts) {
             return Err(AuthFailure::CrossSite.refuse().into());
@@ -123,28 +198,37 @@ where
                 credential.headers.append(name, value.clone());
             }
         }
-        inner.resolver.resolve(&credential).await?;
-        Ok(Arc::new(credential))
+        let credential = Arc::new(credential);
+        let scope = self.scope(Arc::clone(&credential)).await?;
+        Ok((credential, scope))
     }
 
-    async fn talk(self, socket: WebSocket, credential: Arc<Parts>) {
-        let _open = Open::new();
-        let (sink, stream) = socket.split();
-        let mut out = Out(sink);
-        let renew = || self.scope(Arc::clone(&credential));
-        let talking = converse(renew, self.0.stack.clone(), inbound(stream, self.0.idle), &mut out);
-        let ended = match select(pin!(talking), pin!(self.refused(&credential))).await {
-            Either::Left((ended, _)) => ended,
-            Either::Right((refusal, _)) => Err(refusal),
+    async fn talk(self, socket: WebSocket, credential: Arc<Parts>, _seat: Seat) {
+        let (sink, mut stream) = socket.split();
+        let hit = OnceLock::new();
+        let mut out = Out { sink, time: self.limits.send, hit: &hit };
+        let ended = {
+            let renew = || self.scope(Arc::clone(&credential));
+            let inbound = inbound(&mut stream, self.limits.pace, &hit);
+            let talking = converse(renew, self.inner.stack.clone(), inbound, &mut out);
+            match select(pin!(talking), pin!(self.refused(&credential))).await {
+                Either::Left((ended, _)) => ended,
+                Either::Right((refusal, _)) => Err(refusal),
+            }
         };
-        let (code, reason) = match &ended {
-            Ok(()) => (close_code::NORMAL, ""),
-            Err(error) if is_refusal(error) => (close_code::POLICY, "the credential is not valid any more"),
-            Err(_) => (close_code::ERROR, "an error ended the conversation"),
-        };
+        if let Some(limit) = hit.get() {
+            limit.count();
+        }
+        let (code, reason) = farewell(hit.get().copied(), &ended);
         let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
-        // The client may be gone already: there is nobody to tell then.
-        let _told = tokio::time::timeout(SEND_TIME, out.0.send(close)).await;
+        // What the client still sends is read and dropped: a connection that is closed before its input was read is
+        // reset, and its client may never see why. It may be gone already: there is nobody to tell then.
+        let closing = async {
+            if out.sink.send(close).await.is_ok() {
+                while let Some(Ok(_)) = stream.next().await {}
+            }
+        };
+        let _told = tokio::time::timeout(CLOSE_TIME, closing).await;
     }
 
     /// Waits until the credential is refused.
@@ -163,12 +247,25 @@ where
         reason = "the resolver has just verified the credential, or a ticket stands for it"
     )]
     async fn scope(&self, credential: Arc<Parts>) -> Result<TenantScope, Error> {
-        self.0.resolver.resolve(&credential).await.map(|grant| self.0.authority.grant(grant))
+        self.inner.resolver.resolve(&credential).await.map(|grant| self.inner.authority.grant(grant))
     }
 }
 
 fn is_refusal(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Unauthenticated | ErrorKind::Forbidden)
+}
+
+/// The code and the reason of the close frame.
+fn farewell(hit: Option<WsLimit>, ended: &Result<(), Error>) -> (u16, &'static str) {
+    match (hit, ended) {
+        (Some(WsLimit::FrameSize), _) => (close_code::SIZE, "a message was too long"),
+        (Some(WsLimit::FrameRate), _) => (close_code::POLICY, "messages came faster than is allowed"),
+        (Some(WsLimit::SlowConsumer), _) => (close_code::POLICY, "frames were not taken in time"),
+        (Some(WsLimit::Idle), _) => (close_code::NORMAL, "nothing was sent for too long"),
+        (_, Ok(())) => (close_code::NORMAL, ""),
+        (_, Err(error)) if is_refusal(error) => (close_code::POLICY, "the credential is not valid any more"),
+        (_, Err(_)) => (close_code::ERROR, "an error ended the conversation"),
+    }
 }
 
 /// A credential in the list of subprotocols, the one header that a page may choose.
@@ -216,30 +313,9 @@ fn ticket_of(query: &str) -> Result<Option<String>, Problem> {
     Ok(ticket)
 }
 
-/// The client's frames, until it leaves or is silent for too long.
-fn inbound(
-    stream: SplitStream<WebSocket>,
-    idle: Duration,
-) -> impl Stream<Item = Result<ClientFrame, Error>> + Send {
-    unfold(stream, move |mut stream| async move {
-        loop {
-            let Ok(Some(Ok(message))) = tokio::time::timeout(idle, stream.next()).await else { return None };
-            let frame = match message {
-                Message::Text(text) => ClientFrame::parse(text.as_str()),
-                Message::Binary(_) => {
-                    Err(Error::invalid(Stage::Http, "send text messages: binary ones mean nothing"))
-                }
-                Message::Ping(_) | Message::Pong(_) => continue,
-                Message::Close(_) => return None,
-            };
-            return Some((frame, stream));
-        }
-    })
-}
-
 impl<S, R, T> Clone for WsAsks<S, R, T> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self { inner: Arc::clone(&self.inner), limits: self.limits }
     }
 }
 
@@ -251,28 +327,16 @@ impl<S, R, T> fmt::Debug for WsAsks<S, R, T> {
 
 // === impl Out ===
 
-impl FrameSink for Out {
+impl FrameSink for Out<'_> {
     async fn send(&mut self, frame: ServerFrame) -> Result<(), Error> {
-        let sending = self.0.send(Message::Text(frame.to_json().into()));
-        match tokio::time::timeout(SEND_TIME, sending).await {
+        let sending = self.sink.send(Message::Text(frame.to_json().into()));
+        match tokio::time::timeout(self.time, sending).await {
             Ok(sent) => sent.map_err(|error| Error::internal(Stage::Http, error)),
-            Err(_) => Err(Error::new(ErrorKind::Timeout, Stage::Http)),
+            Err(_) => {
+                let _first = self.hit.set(WsLimit::SlowConsumer);
+                Err(Error::new(ErrorKind::Timeout, Stage::Http))
+            }
         }
-    }
-}
-
-// === impl Open ===
-
-impl Open {
-    fn new() -> Self {
-        metrics::gauge!("rag_ws_connections").increment(1);
-        Self
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        metrics::gauge!("rag_ws_connections").decrement(1);
     }
 }
 
