@@ -90,7 +90,7 @@ where
     let credentials = read(body).await?;
 
     let address = client::address(&parts, &inner.trusted_proxies);
-    inner.throttle.begin(address, &credentials.username).map_err(|wait| {
+    inner.throttle.begin(address, credentials.username.as_bytes()).map_err(|wait| {
         let error = Error::new(ErrorKind::RateLimited, Stage::Http).with_retry_after(wait);
         Problem::from(error.with_message("too many failed logins: try again later"))
     })?;
@@ -106,7 +106,7 @@ where
         }
         return Err(AuthFailure::WrongPassword.refuse().into());
     }
-    inner.throttle.succeed(address, &credentials.username);
+    inner.throttle.succeed(address, credentials.username.as_bytes());
 
     let (token, id) = inner.key.sign(&inner.username, inner.lifetime)?;
     inner.sessions.start(&id, inner.lifetime).await?;

@@ -34,7 +34,6 @@ mod respond;
 mod scope;
 mod session;
 mod settings;
-mod throttle;
 pub(crate) mod token;
 
 pub use self::client::ClientAddr;

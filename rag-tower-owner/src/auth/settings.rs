@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::Method;
 use http::request::Parts;
-use rag_tower::tenant::AuthFailure;
+use rag_tower::tenant::{AuthFailure, LoginThrottle};
 use rag_tower::{Error, Stage};
 
 use super::client;
@@ -15,7 +15,6 @@ use super::cookie::{Cookie, Found};
 use super::password::{OwnerPassword, Verifier};
 use super::scope::OwnerScope;
 use super::session::{MemorySessions, OwnerSessions};
-use super::throttle::Throttle;
 use super::token::{OWNER_AUDIENCE, TokenKey};
 use crate::secret::{Secret, weakness};
 use rag_tower::http::Origins;
@@ -32,6 +31,7 @@ pub struct OwnerAuthConfig {
     lifetime: Duration,
     origins: Vec<String>,
     trusted_proxies: Vec<IpAddr>,
+    throttle: LoginThrottle,
 }
 
 /// The owner's authentication: settings, live sessions, and what slows guessing down. Clones share all of it.
@@ -45,7 +45,7 @@ pub(super) struct Inner<S> {
     pub(super) origins: Origins,
     pub(super) cookie: Cookie,
     pub(super) trusted_proxies: Vec<IpAddr>,
-    pub(super) throttle: Throttle,
+    pub(super) throttle: LoginThrottle,
     pub(super) sessions: S,
 }
 
@@ -62,6 +62,7 @@ impl OwnerAuthConfig {
             lifetime: Duration::from_hours(24),
             origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            throttle: LoginThrottle::new(),
         }
     }
 
@@ -84,6 +85,13 @@ impl OwnerAuthConfig {
     #[must_use]
     pub fn with_trusted_proxies(mut self, proxies: impl IntoIterator<Item = IpAddr>) -> Self {
         self.trusted_proxies = proxies.into_iter().map(|address| address.to_canonical()).collect();
+        self
+    }
+
+    /// What slows guessing down, shared with whatever other ways in there are. Default: one of its own.
+    #[must_use]
+    pub fn with_throttle(mut self, throttle: LoginThrottle) -> Self {
+        self.throttle = throttle;
         self
     }
 }
@@ -123,7 +131,7 @@ impl<S> OwnerAuth<S> {
             cookie: Cookie::new(origins.any_https()),
             origins,
             trusted_proxies: config.trusted_proxies,
-            throttle: Throttle::new(),
+            throttle: config.throttle,
             sessions,
         })))
     }

@@ -36,6 +36,8 @@ pub enum AuthFailure {
     InvalidTicket,
     /// A user name and password that do not match.
     WrongPassword,
+    /// A one-time code that is not the one that counts now.
+    WrongCode,
     /// A request from another site.
     CrossSite,
 }
@@ -53,7 +55,7 @@ pub(super) enum Presented<'a> {
 
 impl AuthFailure {
     /// Every failure, so that an exporter can start each series at 0.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Missing,
         Self::Malformed,
         Self::Conflicting,
@@ -65,6 +67,7 @@ impl AuthFailure {
         Self::UnknownTenant,
         Self::InvalidTicket,
         Self::WrongPassword,
+        Self::WrongCode,
         Self::CrossSite,
     ];
 
@@ -83,6 +86,7 @@ impl AuthFailure {
             Self::UnknownTenant => "unknown_tenant",
             Self::InvalidTicket => "invalid_ticket",
             Self::WrongPassword => "wrong_password",
+            Self::WrongCode => "wrong_code",
             Self::CrossSite => "cross_site",
         }
     }
@@ -114,6 +118,7 @@ impl AuthFailure {
             Self::UnknownTenant => "the tenant header is missing, or names no tenant",
             Self::InvalidTicket => "the ticket is unknown, used or too old: get a new one",
             Self::WrongPassword => "wrong user name or password",
+            Self::WrongCode => "the code is wrong, used or too old: ask for a new one",
             Self::CrossSite => "requests from another site are refused",
         }
     }

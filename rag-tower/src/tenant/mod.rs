@@ -9,6 +9,7 @@
 
 mod api_key;
 mod authority;
+pub mod code;
 mod credential;
 #[cfg(feature = "axum")]
 mod extract;
@@ -19,6 +20,7 @@ mod layer;
 mod resolve;
 mod scope;
 mod service;
+mod throttle;
 
 pub use self::api_key::{ApiKeyResolver, ApiKeys, KeyHash, MIN_API_KEY_CHARS, MemoryApiKeys};
 pub use self::authority::TenantAuthority;
@@ -36,3 +38,4 @@ pub use self::resolve::{
 };
 pub use self::scope::{Branches, Grant, Role, TenantScope};
 pub use self::service::{ResolveTenantFuture, ResolveTenantService};
+pub use self::throttle::LoginThrottle;

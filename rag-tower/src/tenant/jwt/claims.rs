@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::TokenIdentity;
 use crate::tenant::{BranchId, Branches, Grant, Role, TenantId};
@@ -16,7 +16,7 @@ pub(super) struct Claims {
     pub(super) sub: String,
     pub(super) exp: u64,
     pub(super) iat: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "number")]
     pub(super) nbf: Option<u64>,
     pub(super) jti: String,
     pub(super) tid: TenantId,
@@ -35,6 +35,11 @@ pub(super) enum BranchClaim {
 pub(super) enum Star {
     #[serde(rename = "*")]
     Star,
+}
+
+/// A claim that may be missing is still a number where it is there: `null` is none.
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    u64::deserialize(from).map(Some)
 }
 
 // === impl Claims ===

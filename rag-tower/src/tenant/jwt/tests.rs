@@ -12,6 +12,10 @@ const ISSUER: &str = "https://id.example";
 const ED_PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
 const ED_PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
 
+/// A pair of nobody's, made for these tests.
+const RSA_PRIVATE: &str = include_str!("test_keys/rsa_private.pem");
+const RSA_PUBLIC: &str = include_str!("test_keys/rsa_public.pem");
+
 fn tenant() -> TenantId {
     TenantId::named("acme")
 }
@@ -69,17 +73,27 @@ async fn t41_every_claim_is_required_and_has_one_type() {
         let odd = with(name, json!({ "a": 1 }));
         assert_eq!(kind_of(&resolver(), &odd).await, Some(ErrorKind::Unauthenticated), "{name}");
     }
+}
+
+#[tokio::test]
+async fn t41_times_are_whole_seconds_and_nothing_else() {
     let now = get_current_timestamp();
     for name in ["exp", "iat", "nbf"] {
         for value in [
             json!((now + 2).to_string()),
+            json!(""),
             json!(now as f64 + 2.5),
             json!(now as f64),
             json!(-1),
+            json!(i64::MIN),
             json!(u64::MAX),
+            json!(i64::MAX),
             json!(1e300),
             json!(now * 1_000),
             json!(true),
+            json!(null),
+            json!([now]),
+            json!({ "seconds": now }),
         ] {
             let token = with(name, value.clone());
             assert_eq!(
@@ -88,6 +102,19 @@ async fn t41_every_claim_is_required_and_has_one_type() {
                 "{name} {value}"
             );
         }
+    }
+    for name in ["exp", "iat"] {
+        let mut claims = claims();
+        claims.remove(name);
+        assert_eq!(
+            kind_of(&resolver(), &signed(&claims)).await,
+            Some(ErrorKind::Unauthenticated),
+            "no {name}"
+        );
+    }
+    // `nbf` says from when, and `iat` says that too: it may be missing.
+    for nbf in [now - 60, now] {
+        assert_eq!(kind_of(&resolver(), &with("nbf", json!(nbf))).await, None);
     }
 }
 
@@ -126,45 +153,88 @@ async fn t40_the_key_chooses_the_algorithm_and_the_header_never_does() {
     let kid = |kid: &str| Header { kid: Some(kid.into()), ..Header::new(Algorithm::HS256) };
     let typed = |typ: &str| Header { typ: Some(typ.into()), ..Header::new(Algorithm::HS256) };
     let critical = Header { crit: Some(vec!["b64".into()]), ..Header::new(Algorithm::HS256) };
+    let elsewhere = Header { jku: Some("https://evil.example/keys".into()), ..kid("evil") };
 
     let good = signed(&body);
     let (message, signature) = good.rsplit_once('.').unwrap();
     let payload = message.split_once('.').unwrap().1;
-    // {"alg":"none","typ":"JWT"}
-    let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0";
-    let public_as_secret = EncodingKey::from_secret(ED_PUBLIC.as_bytes());
+    let none = ["eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0", "eyJhbGciOiJOb25lIn0", "eyJ0eXAiOiJKV1QifQ"];
+    let other = EncodingKey::from_secret(b"another-secret-of-thirty-two-bytes");
     let eddsa = JwtResolver::new(ISSUER, JwtKey::eddsa_pem(ED_PUBLIC.as_bytes()).unwrap());
+    let rs256 = JwtResolver::new(ISSUER, JwtKey::rs256_pem(RSA_PUBLIC.as_bytes()).unwrap());
+    let ed = EncodingKey::from_ed_pem(ED_PRIVATE.as_bytes()).unwrap();
+    let rsa = EncodingKey::from_rsa_pem(RSA_PRIVATE.as_bytes()).unwrap();
 
-    for token in [
-        format!("{none}.{payload}."),
-        format!("{none}.{payload}.{signature}"),
+    let mut tokens = vec![
         format!("{message}."),
         message.to_owned(),
         good[..good.len() - 2].to_owned(),
+        good[1..].to_owned(),
         format!("{good}.{signature}"),
+        format!("{good}="),
         sign(&Header::new(Algorithm::HS384), &secret),
-        sign(
-            &Header::new(Algorithm::HS256),
-            &EncodingKey::from_secret(b"another-secret-of-thirty-two-bytes"),
-        ),
+        sign(&Header::new(Algorithm::HS512), &secret),
+        sign(&Header::new(Algorithm::HS256), &other),
         sign(&kid("unknown"), &secret),
+        sign(&kid(""), &secret),
+        sign(&elsewhere, &other),
         sign(&typed("at+jwt"), &secret),
+        sign(&typed("JWE"), &secret),
         sign(&critical, &secret),
-        sign(&Header::new(Algorithm::HS256), &public_as_secret),
+        sign(&Header::new(Algorithm::RS384), &rsa),
+        sign(&Header::new(Algorithm::PS256), &rsa),
         "a.b.c".to_owned(),
         "..".to_owned(),
-    ] {
-        assert_eq!(kind_of(&resolver(), &token).await, Some(ErrorKind::Unauthenticated), "{token}");
-        assert_eq!(kind_of(&eddsa, &token).await, Some(ErrorKind::Unauthenticated), "{token}");
+    ];
+    for header in none {
+        tokens.extend([format!("{header}.{payload}."), format!("{header}.{payload}.{signature}")]);
     }
-    let ed = EncodingKey::from_ed_pem(ED_PRIVATE.as_bytes()).unwrap();
+    // A public key is no secret, however it is written: who signs with it by HMAC has signed nothing.
+    for public in [RSA_PUBLIC, RSA_PUBLIC.trim_end(), ED_PUBLIC, ED_PUBLIC.trim_end()] {
+        for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+            tokens.push(sign(&Header::new(algorithm), &EncodingKey::from_secret(public.as_bytes())));
+        }
+    }
+    for token in tokens {
+        for resolver in [&resolver(), &eddsa, &rs256] {
+            assert_eq!(
+                kind_of(resolver, &token).await,
+                Some(ErrorKind::Unauthenticated),
+                "{resolver:?} {token}"
+            );
+        }
+    }
+
+    // Each key takes what it has signed, and what no other has.
     let by_ed = sign(&Header::new(Algorithm::EdDSA), &ed);
-    assert_eq!(kind_of(&eddsa, &by_ed).await, None);
-    assert_eq!(kind_of(&resolver(), &by_ed).await, Some(ErrorKind::Unauthenticated));
+    let by_rsa = sign(&Header::new(Algorithm::RS256), &rsa);
+    for (resolver, own) in [(&resolver(), &good), (&eddsa, &by_ed), (&rs256, &by_rsa)] {
+        for token in [&good, &by_ed, &by_rsa] {
+            let refused = kind_of(resolver, token).await;
+            assert_eq!(refused, (token != own).then_some(ErrorKind::Unauthenticated), "{resolver:?} {token}");
+        }
+    }
 
     let rotating = resolver().with_key(JwtKey::hs256(SECRET).unwrap().with_kid("next"));
     assert_eq!(kind_of(&rotating, &sign(&kid("next"), &secret)).await, None);
     assert_eq!(kind_of(&rotating, &good).await, None);
+}
+
+#[tokio::test]
+async fn t40_no_bit_of_a_token_may_change() {
+    let good = signed(&claims());
+    assert_eq!(kind_of(&resolver(), &good).await, None);
+    for at in 0..good.len() {
+        for other in [b'A', b'_', b'.', b'=', b'\''] {
+            let mut bytes = good.clone().into_bytes();
+            if std::mem::replace(&mut bytes[at], other) != other {
+                let token = String::from_utf8(bytes).unwrap();
+                let refused = kind_of(&resolver(), &token).await;
+                assert_eq!(refused, Some(ErrorKind::Unauthenticated), "{at} {}", char::from(other));
+            }
+        }
+        assert!(kind_of(&resolver(), &good[..at]).await.is_some(), "the first {at} bytes");
+    }
 }
 
 #[tokio::test]
