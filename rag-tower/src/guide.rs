@@ -4,6 +4,9 @@
 pub mod overview {}
 #[doc = include_str!("docs/tenants.md")]
 pub mod tenants {}
+#[cfg(feature = "conformance")]
+#[doc = include_str!("docs/conformance.md")]
+pub mod conformance {}
 #[doc = include_str!("docs/stages.md")]
 pub mod stages {}
 #[doc = include_str!("docs/retrieval.md")]

@@ -4,6 +4,8 @@ pub mod admission;
 pub mod answer;
 pub mod ask;
 pub mod cache;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod deadline;
 #[cfg(feature = "edge")]
 pub mod edge;
