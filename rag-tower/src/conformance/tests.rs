@@ -238,46 +238,46 @@ async fn a_service_that_keeps_tenants_apart_passes() {
     assert!(report.cases().len() > 60, "{report}");
 }
 
-/// Each flaw, and what must be in each line that is found; there must be lines.
+/// Each flaw, what must be in each line that is found, and what begins one of them. A flaw that changes data is found in more
+/// than one place.
 #[tokio::test(start_paused = true)]
 async fn each_flaw_is_found_and_nothing_else() {
-    let flaws: [(Flaw, &[&str]); 17] = [
-        (Flaw::LooksUpById, &["/notes/{id}", "an id of ", "the canary of "]),
-        (Flaw::SaysForbidden, &["/notes/{id}", "the status is 403, not 404"]),
-        (Flaw::EchoesTheTitle, &["canary", "/notes/{id}", "it holds the canary of "]),
-        (Flaw::ListsAll, &["GET /notes as ", "it holds the canary of "]),
-        (Flaw::ListsForeignIds, &["GET /notes as ", " of acme", "it holds an id of another tenant"]),
-        (Flaw::ChecksTheFirstOnly, &["POST /batch as ", "after an own one", "it holds the canary of "]),
-        (Flaw::DeletesSilently, &["/notes/{id}"]),
-        (Flaw::TellsInAHeader, &["the header x-owner differs"]),
-        (Flaw::AbsentIsAll, &["as anonymous"]),
-        (Flaw::BelievesTheHeader, &["absent tenant", " that says it is "]),
-        (Flaw::MemberIsAdmin, &["roles: GET /admin as member of ", "expected 401 or 403, not 200"]),
-        (Flaw::ExpiredCounts, &["roles", "as expired of acme", "expected 401 or 403"]),
-        (Flaw::Logs, &["probe: log: it holds the canary of "]),
-        (Flaw::LogsNothing, &["probe: log: unproven: there is nothing in it"]),
-        (Flaw::ForgetsEverything, &[]),
-        (Flaw::LimitsRequests, &["/batch", "unproven: too many requests"]),
-        (Flaw::Hangs, &["GET /admin as admin of acme", "no answer within 10 s"]),
+    let flaws: [(Flaw, &[&str], &str); 17] = [
+        (Flaw::LooksUpById, &["/notes/{id}", "an id of ", "the canary of "], "canary: "),
+        (Flaw::SaysForbidden, &["/notes/{id}", "the status is 403, not 404"], "canary: "),
+        (Flaw::EchoesTheTitle, &["/notes/{id}", "it holds the canary of "], "canary: "),
+        (Flaw::ListsAll, &["GET /notes as ", "it holds the canary of "], "canary: "),
+        (
+            Flaw::ListsForeignIds,
+            &["GET /notes as ", " of acme", "it holds an id of another tenant"],
+            "canary: ",
+        ),
+        (
+            Flaw::ChecksTheFirstOnly,
+            &["POST /batch", "after an own one", "it holds the canary of "],
+            "canary: ",
+        ),
+        (Flaw::DeletesSilently, &[], "roles: GET /notes/{id} as member of globex: expected 2xx, not 404"),
+        (Flaw::TellsInAHeader, &["the header x-owner differs"], "canary: "),
+        (Flaw::AbsentIsAll, &[], "absent tenant: GET /notes as anonymous: it holds the canary of acme"),
+        (Flaw::BelievesTheHeader, &["absent tenant", " that says it is "], ""),
+        (Flaw::MemberIsAdmin, &["GET /admin as member of ", "expected 401 or 403, not 200"], "roles: "),
+        (Flaw::ExpiredCounts, &[], "roles: GET /notes as expired of acme: expected 401 or 403, not 200"),
+        (Flaw::Logs, &["log: it holds the canary of "], "probe: "),
+        (Flaw::LogsNothing, &["log: unproven: there is nothing in it"], "probe: "),
+        (Flaw::ForgetsEverything, &[], "control: the canary of globex is seen: unproven"),
+        (Flaw::LimitsRequests, &["/batch", "unproven: too many requests"], "roles: "),
+        (Flaw::Hangs, &["GET /admin as admin of acme", "no answer within 10 s"], "roles: "),
     ];
-    for (flaw, parts) in flaws {
+    for (flaw, every, some) in flaws {
         let lines = found(flaw).await;
-        assert!(!lines.is_empty(), "{flaw:?} is not found");
+        assert!(lines.iter().any(|line| line.starts_with(some)), "{flaw:?}: {some:?} is not in {lines:#?}");
         for line in &lines {
-            for part in parts {
+            for part in every {
                 assert!(line.contains(part), "{flaw:?}: {part:?} is not in {line:?} of {lines:#?}");
             }
         }
     }
-}
-
-#[tokio::test]
-async fn what_was_deleted_for_another_is_missed_by_its_owner() {
-    let lines = found(Flaw::DeletesSilently).await;
-    let owner = lines
-        .iter()
-        .any(|line| line.starts_with("roles: GET /notes/{id} as member of globex: expected 2xx, not 404"));
-    assert!(owner, "{lines:#?}");
 }
 
 #[tokio::test]
