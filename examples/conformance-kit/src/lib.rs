@@ -43,7 +43,6 @@ pub fn inventory() -> impl Iterator<Item = (Method, &'static str)> {
 }
 
 /// The program over its store: whoever shows a key of `keys` is a tenant, and each request leaves a line in `log`.
-#[must_use]
 pub fn app(store: Arc<Store>, keys: MemoryApiKeys, log: Log) -> Router {
     let tenants = ResolveTenantLayer::new(TenantAuthority::new(), ApiKeyResolver::new(keys));
     let mut router = Router::new();

@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use conformance_kit::{Log, Store, app, inventory};
 use rag_tower::conformance::{Check, Remote};
-use rag_tower::{TenantAuthority, TenantId};
 
 use self::matrix::{CANARIES, NOTES, Owned, keys, kit};
 
 /// Notes and an invoice of each tenant, with its canary in their texts.
 fn owned(store: &Store) -> Option<Vec<Owned>> {
     let of = |(tenant, canary): (&'static str, &str)| {
-        let scope = TenantAuthority::new().grant(TenantId::named(tenant));
+        let scope = rag_tower::test_util::scope(tenant);
         let notes: Vec<_> = (0..NOTES).map(|n| store.add_note(&scope, format!("{n}: {canary}")).id).collect();
         let invoice = store.add_invoice(&scope, notes[0], format!("the payer of {canary}"))?.id;
         Some(Owned { tenant, notes, invoice })

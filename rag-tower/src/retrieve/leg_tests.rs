@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{DenseSource, FusedSource, Hybrid, KeywordOnly, Query, SparseSource, fetch};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::passage::{ChunkId, DocumentId, Origin, Passage, Passages};
-use crate::port::{ChunkStore, Embedding, Hit, Point, TermStats, VectorQuery, VectorStore};
+use crate::port::{ChunkStore, Embedding, Hit, Point, ReadPassages, TermStats, VectorQuery, VectorStore};
 use crate::stage::testing;
 use crate::tenant::{BranchId, Branches, Grant, TenantId, TenantScope};
 
@@ -47,7 +47,12 @@ impl TermStats for Texts {
 }
 
 impl ChunkStore for Texts {
-    async fn passages(&self, _: &TenantScope, _: &Arc<str>, hits: Vec<Hit>) -> Result<Vec<Passage>, Error> {
+    async fn passages(
+        &self,
+        _: &TenantScope,
+        _: &Arc<str>,
+        hits: Vec<Hit>,
+    ) -> Result<ReadPassages, Error> {
         self.read.fetch_add(1, Ordering::Relaxed);
         let passage = |hit: Hit| Passage {
             chunk: hit.chunk,
@@ -60,7 +65,7 @@ impl ChunkStore for Texts {
             score: hit.score,
             found: BTreeMap::new(),
         };
-        Ok(hits.into_iter().map(passage).collect())
+        Ok(hits.into_iter().map(passage).collect::<Vec<_>>().into())
     }
 }
 

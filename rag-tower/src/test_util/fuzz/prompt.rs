@@ -30,7 +30,7 @@ pub fn prompt(data: &[u8]) -> Result<(), Broken> {
     let mut texts = text.split(BETWEEN);
     let mut next = || texts.next().unwrap_or_default();
     let question = next();
-    let scope = TenantAuthority::new().grant(TenantId::named("acme"));
+    let scope = crate::test_util::scope("acme");
     let history = history(&scope, [next(), next(), next(), next(), next()]);
     let texts: Vec<_> = texts.take(2 * MOST_PASSAGES).collect();
     let passages: Vec<_> = texts.chunks(2).map(|pair| passage(&scope, pair)).collect();
