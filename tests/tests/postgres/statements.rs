@@ -100,7 +100,8 @@ fn argument(name: &str) -> String {
     let a = id_of("a");
     let one = match name.trim_end_matches("[]") {
         "uuid" => a.to_string(),
-        "jsonb" => "{}".into(),
+        // what chunks are written with: a term and how often
+        "jsonb" => "[[1, 1]]".into(),
         "boolean" => "true".into(),
         "timestamp with time zone" | "date" => "2026-01-01".into(),
         _ => "1".into(),
