@@ -12,7 +12,7 @@ use super::world::{DIMENSIONS, Seen, World};
 use super::{first_seed, how_many};
 
 #[tokio::test]
-async fn t14_t30_tenants_in_memory_share_no_word() {
+async fn t14_t16_t30_tenants_in_memory_share_no_word() {
     let (first, count) = (first_seed(), how_many(500));
     let mut seen = Seen::default();
     for seed in first..first + count {
