@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::TokenIdentity;
@@ -21,6 +22,7 @@ pub(super) struct Claims {
     pub(super) jti: String,
     pub(super) tid: TenantId,
     pub(super) branches: BranchClaim,
+    #[serde(deserialize_with = "role")]
     pub(super) role: Role,
 }
 
@@ -31,15 +33,21 @@ pub(super) enum BranchClaim {
     Only(Vec<BranchId>),
 }
 
-#[derive(Serialize, Deserialize)]
-pub(super) enum Star {
-    #[serde(rename = "*")]
-    Star,
-}
+/// The text `*`. Serde would read an enum's variant from an object too, as `{"*": null}`.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
+pub(super) struct Star;
 
 /// A claim that may be missing is still a number where it is there: `null` is none.
 fn number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     u64::deserialize(from).map(Some)
+}
+
+/// A role by its name, and in no other form.
+fn role<'de, D: Deserializer<'de>>(from: D) -> Result<Role, D::Error> {
+    let name = String::deserialize(from)?;
+    let known = [Role::Member, Role::Agent, Role::Admin].into_iter().find(|role| role.as_str() == name);
+    known.ok_or_else(|| D::Error::custom("no such role"))
 }
 
 // === impl Claims ===
@@ -60,10 +68,26 @@ impl Claims {
             expires_at: self.exp,
         };
         let branches = match self.branches {
-            BranchClaim::All(Star::Star) => Branches::All,
+            BranchClaim::All(Star) => Branches::All,
             BranchClaim::Only(some) => Branches::Only(some.into()),
         };
         let grant = Grant::new(self.tid).with_subject(subject).with_role(self.role).with_branches(branches);
         (identity, grant)
+    }
+}
+
+// === impl Star ===
+
+impl TryFrom<String> for Star {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text == "*" { Ok(Self) } else { Err("all branches are \"*\"") }
+    }
+}
+
+impl From<Star> for &'static str {
+    fn from(Star: Star) -> Self {
+        "*"
     }
 }

@@ -74,7 +74,7 @@ impl TokenMinter {
             jti: jti.clone(),
             tid: grant.tenant(),
             branches: match grant.branches() {
-                Branches::All => BranchClaim::All(Star::Star),
+                Branches::All => BranchClaim::All(Star),
                 Branches::Only(some) => BranchClaim::Only(some.to_vec()),
             },
             role: grant.role(),

@@ -135,7 +135,9 @@ async fn t41_wrong_values_are_refused() {
         ("tid", json!("acme")),
         ("branches", json!("all")),
         ("branches", json!(["north"])),
+        ("branches", json!({ "*": null })),
         ("role", json!("owner")),
+        ("role", json!({ "admin": null })),
     ] {
         let token = with(name, value.clone());
         assert_eq!(kind_of(&resolver(), &token).await, Some(ErrorKind::Unauthenticated), "{name} {value}");
