@@ -190,6 +190,5 @@ async fn a_trace_shows_why_it_answered_so() {
     page.until("document.querySelector('#drawer .receipt [data-i18n-text*=verdict_not_searched]') !== null")
         .await;
     page.until("document.querySelector('#drawer .receipt [data-i18n-text*=filter_none]') !== null").await;
-    assert_eq!(page.eval("document.querySelector('#drawer .replay')").await, json!(null));
     assert_eq!(page.errors(), Vec::<String>::new());
 }

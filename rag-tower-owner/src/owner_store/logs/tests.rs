@@ -589,7 +589,11 @@ async fn a_trace_has_its_conversation_its_ticket_and_its_stages() {
     let (store, owner) = (OwnerStore::new(&fixture.database), OwnerScope::for_test());
     let session = rag_tower::ask::SessionId::generate();
     let receipt = serde_json::json!({
-        "filter": {"tenant_id": TenantId::named("a"), "branches": null}, "admitted": 3, "verdict": "passed",
+        "filter": {"tenant_id": TenantId::named("a"), "branches": null},
+        "received": 3, "admitted": 3, "dropped": 0,
+        "database": {"role": "rag_tenant", "tenant_setting": TenantId::named("a")},
+        "cache": {"result": "bypass", "partition": null},
+        "verdict": "passed",
     });
     let mut rows: Vec<TraceRow> = (0..4).map(|n| fine_row(n * 6)).collect();
     for (n, row) in rows.iter_mut().enumerate() {
