@@ -193,9 +193,9 @@ fn entries() -> Vec<Entry> {
     ]
 }
 
-fn kit(
-    notes: &Arc<Notes>,
-) -> Conformance<BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, Infallible>> {
+type BoxApp = BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, Infallible>;
+
+fn kit(notes: &Arc<Notes>) -> Conformance<BoxApp> {
     let mut fixture = Fixture::new("note").unknown(UNKNOWN);
     for (a, b) in A.into_iter().zip(B) {
         fixture = fixture.own("acme", a).own("globex", b);

@@ -47,12 +47,7 @@ impl TermStats for Texts {
 }
 
 impl ChunkStore for Texts {
-    async fn passages(
-        &self,
-        _: &TenantScope,
-        _: &Arc<str>,
-        hits: Vec<Hit>,
-    ) -> Result<ReadPassages, Error> {
+    async fn passages(&self, _: &TenantScope, _: &Arc<str>, hits: Vec<Hit>) -> Result<ReadPassages, Error> {
         self.read.fetch_add(1, Ordering::Relaxed);
         let passage = |hit: Hit| Passage {
             chunk: hit.chunk,

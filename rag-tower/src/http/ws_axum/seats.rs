@@ -75,11 +75,7 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tenant::TenantAuthority;
-
-    fn scope(tenant: &str) -> TenantScope {
-        TenantAuthority::new().grant(TenantId::named(tenant))
-    }
+    use crate::test_util::scope;
 
     #[test]
     fn t64_places_are_counted_per_tenant_and_given_back() {

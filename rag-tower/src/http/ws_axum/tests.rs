@@ -142,7 +142,10 @@ async fn every_way_in_talks() {
     }
 }
 
-async fn refuses(server: &Server, cases: &[(&str, &[(&'static str, &str)], u16)]) {
+/// A query, headers, and the status that comes of them.
+type Case<'a> = (&'a str, &'a [(&'static str, &'a str)], u16);
+
+async fn refuses(server: &Server, cases: &[Case<'_>]) {
     for (query, headers, status) in cases {
         assert_eq!(server.open(query, headers).await.err(), Some(*status), "{query} {headers:?}");
     }

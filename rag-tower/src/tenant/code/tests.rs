@@ -6,13 +6,13 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::tenant::{TenantAuthority, TenantId, TenantScope};
+use crate::tenant::TenantScope;
 
 const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 const DAY: Duration = Duration::from_hours(24);
 
 fn scope(tenant: &str) -> TenantScope {
-    TenantAuthority::new().grant(TenantId::named(tenant))
+    crate::test_util::scope(tenant)
 }
 
 fn subject(tenant: &str, email: &str, purpose: CodePurpose) -> CodeSubject {

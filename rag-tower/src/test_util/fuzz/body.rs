@@ -9,7 +9,7 @@ use crate::ask::{MAX_QUESTION_CHARS, Question};
 use crate::error::Error;
 use crate::http::{AskRequest, ClientFrame};
 use crate::scoped::Scoped;
-use crate::tenant::{BranchId, Branches, TenantAuthority, TenantId};
+use crate::tenant::{BranchId, Branches, TenantId};
 
 /// The longest refusal, in bytes: what was sent is not sent back at length.
 const LONGEST_REFUSAL: usize = 600;
@@ -54,7 +54,7 @@ fn taken(data: &[u8], request: &AskRequest) -> Result<(), Broken> {
 
     let tenant = TenantId::named("acme");
     let own = BranchId::named(tenant, "north");
-    let whole = TenantAuthority::new().grant(tenant);
+    let whole = crate::test_util::granted(tenant);
     let narrow = whole.narrow(own).map_err(|error| broken(error.to_string()))?;
     for scope in [whole, narrow] {
         let granted = request.branch_id.is_none_or(|branch| scope.branches().contains(branch));

@@ -10,7 +10,7 @@ use crate::memory::{History, Turn};
 use crate::passage::{ChunkId, DocumentId, Origin, Passage};
 use crate::port::{Message, Speaker};
 use crate::stage::{DefaultTemplate, Template, TemplateInput};
-use crate::tenant::{TenantAuthority, TenantId, TenantScope};
+use crate::tenant::TenantScope;
 
 /// The line between two texts.
 const BETWEEN: &str = "\n---\n";
