@@ -6,7 +6,8 @@
 //! cargo run -p rag-tower-tests --bin mutations -- --only cache-key --only door
 //! ```
 //!
-//! `--target-dir` names where the copy is built, so that a later run builds only what changed; `--copy` where the copy is.
+//! `--target-dir` names where the copy is built, so that a later run builds only what changed; `--copy` where the copy is. Where this
+//! program was built is refused: cargo would take a library without its defence for the workspace's own.
 //! `--together` makes changes of different files in one build, for a quick look: a test may then fail for the sake of another
 //! change, so that it finds what survives and proves nothing.
 //! First the tests are run without a change and must pass, then with each change and must fail. A change that does not compile
@@ -78,6 +79,9 @@ fn run() -> Result<bool, String> {
             println!("{name:26} {defence}");
         }
         return Ok(true);
+    }
+    if std::env::current_exe().is_ok_and(|own| own.starts_with(&wanted.target)) {
+        return Err(format!("{} is where this program was built: name another", wanted.target.display()));
     }
     std::fs::create_dir_all(&wanted.copy).map_err(|error| format!("{}: {error}", wanted.copy.display()))?;
     let tree = wanted.copy.join("tree");
