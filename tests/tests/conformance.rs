@@ -312,15 +312,20 @@ fn entry(route: &Route) -> Option<Entry> {
 fn owners(method: &str, path: &str, entry: Entry, unknown: impl Fn(Entry) -> Entry) -> Option<Entry> {
     let path = path.strip_prefix("/owner/api/")?;
     let trace = |entry: Entry| entry.reference(Place::path("trace_id"), "trace");
+    let of_tenant = |entry: Entry| entry.reference(Place::query("tenant_id"), "tenant");
     Some(match (method, path) {
         (
             "GET",
-            "metrics" | "metrics/timeseries" | "metrics/heatmap" | "metrics/breakdown" | "usage"
-            | "usage/export" | "prices" | "logs" | "logs/facets" | "logs/export" | "logs/tail" | "handoffs"
-            | "feedback" | "views" | "alerts" | "audit" | "tenants" | "demo-data" | "system" | "isolation"
-            | "openapi.json",
+            "prices" | "views" | "alerts" | "tenants" | "demo-data" | "system" | "isolation" | "openapi.json",
         )
         | ("POST", "isolation/check") => entry,
+        (
+            "GET",
+            "metrics" | "metrics/timeseries" | "metrics/heatmap" | "logs" | "logs/facets" | "logs/tail",
+        )
+        | ("GET", "usage" | "usage/export" | "handoffs" | "feedback" | "audit") => of_tenant(entry),
+        ("GET", "metrics/breakdown") => of_tenant(entry).value(Place::query("by"), "tenant"),
+        ("GET", "logs/export") => of_tenant(entry).value(Place::query("format"), "csv"),
         ("GET", "logs/{trace_id}" | "logs/{trace_id}/spans") => trace(entry),
         ("POST", "logs/{trace_id}/replay") => trace(entry).json(json!({})),
         ("GET", "handoffs/{id}") => entry.reference(Place::path("id"), "ticket"),
@@ -331,9 +336,13 @@ fn owners(method: &str, path: &str, entry: Entry, unknown: impl Fn(Entry) -> Ent
             | "handoffs/{id}/notes"
             | "handoffs/{id}/reveal"
             | "feedback/{id}/review",
-        )
-        | ("PUT", "alerts/{id}") => unknown(entry).json(json!({})).gives(400),
-        ("POST", "prices" | "views" | "alerts") => entry.json(json!({})).gives(400),
+        ) => unknown(entry).json(json!({})).gives(400),
+        // for one tenant or for all
+        ("PUT", "alerts/{id}") => {
+            unknown(entry).no_reference(Place::body("/tenant_id")).json(json!({})).gives(400)
+        }
+        ("POST", "alerts") => entry.no_reference(Place::body("/tenant_id")).json(json!({})).gives(400),
+        ("POST", "prices" | "views") => entry.json(json!({})).gives(400),
         // they take no body
         ("POST" | "DELETE", "demo-data") => entry.json(json!({ "a": 1 })).gives(400),
         ("DELETE", "prices/{id}" | "views/{id}" | "alerts/{id}")
