@@ -158,6 +158,7 @@ fn longest(text: &str, start: usize, fits: fn(&Run) -> bool) -> Option<Run> {
     let mut run = Run { range: start..start, plus, digits: String::new() };
     let mut best = None;
     let mut between = 0;
+    let mut group = 0;
     let body = start + usize::from(plus);
     for (at, c) in text[body..].char_indices().map(|(at, c)| (body + at, c)) {
         if c.is_ascii_digit() {
@@ -167,14 +168,19 @@ fn longest(text: &str, start: usize, fits: fn(&Run) -> bool) -> Option<Run> {
             if run.digits.len() > 17 {
                 break;
             }
-            let next = text[at + 1..].chars().next();
-            // A time or a date goes on with a colon or a slash.
-            let ends = next.is_none_or(|next| !next.is_ascii_digit() && !matches!(next, ':' | '/'));
+            group += 1;
+            // A time or a date goes on with a colon or a slash after one or two digits.
+            let mut rest = text[at + 1..].chars();
+            let ends = match (rest.next(), rest.next()) {
+                (Some(':' | '/'), Some(after)) => group > 2 || !after.is_ascii_digit(),
+                (next, _) => next.is_none_or(|next| !next.is_ascii_digit()),
+            };
             if ends && fits(&run) {
                 best = Some(Run { range: run.range.clone(), plus, digits: run.digits.clone() });
             }
         } else if BETWEEN.contains(&c) && between < MAX_BETWEEN {
             between += 1;
+            group = 0;
         } else {
             break;
         }
@@ -256,6 +262,9 @@ mod tests {
         for (raw, masked) in [
             ("Gọi 0912 000 123 nhé, mai 9h", "Gọi 09****123 nhé, mai 9h"),
             ("+84912000123", "+84****123"),
+            ("call 0912000123: when?", "call 09****123: when?"),
+            ("0912 000 123/0987000222", "09****123/09****222"),
+            ("0912000123/ sáng", "09****123/ sáng"),
             ("mistyped: 0912 000 12", "mistyped: 09****012"),
             ("0912000123 và 0987.000.222!", "09****123 và 09****222!"),
             ("lan.anh+x@mail.example.com.", "l***@mail.example.com."),

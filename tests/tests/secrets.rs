@@ -356,7 +356,7 @@ async fn send_a_gigabyte(server: &Server, method: &str, path: &str, chunked: boo
         server.addr, server.addr
     );
     writer.write_all(head.as_bytes()).await.unwrap();
-    let sending = tokio::spawn(async move {
+    let sending = async move {
         let piece = vec![b'['; 64 * 1024];
         let frame = [format!("{:x}\r\n", piece.len()).as_bytes(), &piece, b"\r\n"].concat();
         let mut sent = 0;
@@ -367,19 +367,20 @@ async fn send_a_gigabyte(server: &Server, method: &str, path: &str, chunked: boo
             sent += piece.len();
         }
         (sent, false)
-    });
-    let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
-    while !answer.windows(4).any(|four| four == b"\r\n\r\n") {
-        let read = tokio::time::timeout(DEADLINE, reader.read(&mut buffer)).await.expect("an answer at once");
-        match read.unwrap() {
-            0 => panic!("{method} {path}: closed without an answer"),
-            n => answer.extend_from_slice(&buffer[..n]),
+    };
+    let answering = async {
+        let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+        while !answer.windows(4).any(|four| four == b"\r\n\r\n") {
+            match reader.read(&mut buffer).await.unwrap() {
+                0 => panic!("{method} {path}: closed without an answer"),
+                n => answer.extend_from_slice(&buffer[..n]),
+            }
         }
-    }
-    let status = String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap().parse().unwrap();
-    let (sent, closed) =
-        tokio::time::timeout(DEADLINE, sending).await.expect("the rest is not taken").unwrap();
+        String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap().parse().unwrap()
+    };
+    let both = async { tokio::join!(answering, sending) };
+    let (status, (sent, closed)) =
+        tokio::time::timeout(DEADLINE, both).await.expect("an answer at once, and an end");
     Taken { status, sent, closed }
 }
 
