@@ -376,7 +376,7 @@ async fn send_a_gigabyte(server: &Server, method: &str, path: &str, chunked: boo
                 n => answer.extend_from_slice(&buffer[..n]),
             }
         }
-        String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap().parse().unwrap()
+        String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap().parse::<u16>().unwrap()
     };
     let both = async { tokio::join!(answering, sending) };
     let (status, (sent, closed)) =
