@@ -225,13 +225,16 @@ async fn kit(server: &Arc<Server>, owned: &[Owned], expired: &str) -> Conformanc
         // an ask's own id
         .ignore_field("trace_id")
         .deadline(DEADLINE);
-    let mut fixtures = ["tenant", "branch", "session", "trace", "ticket"].map(|kind| {
-        Fixture::new(kind).unknown(if kind == "branch" {
-            TenantId::named("nobody").to_string()
-        } else {
-            UNKNOWN.to_owned()
-        })
-    });
+    let unknown = |kind: &str| match kind {
+        // named, as those of branches are
+        "branch" => TenantId::named("nobody").to_string(),
+        _ => UNKNOWN.to_owned(),
+    };
+    let mut fixtures = ["branch", "session", "trace", "ticket", "tenant"]
+        .map(|kind| Fixture::new(kind).unknown(unknown(kind)));
+    // a tenant's id is a name that opens nothing; those of the demo's are told to everybody
+    let [.., tenants] = &mut fixtures;
+    *tenants = tenants.clone().no_secret();
     for owned in owned {
         let mut tenant = Tenant::new(owned.slug);
         for canary in &owned.canaries {
@@ -239,11 +242,11 @@ async fn kit(server: &Arc<Server>, owned: &[Owned], expired: &str) -> Conformanc
         }
         kit = kit.tenant(tenant);
         let ids = [
-            owned.id.to_string(),
             owned.branch.to_string(),
             owned.session.clone(),
             owned.trace.clone(),
             owned.ticket.clone(),
+            owned.id.to_string(),
         ];
         let mut ids = ids.into_iter();
         fixtures = fixtures.map(|fixture| fixture.own(owned.slug, ids.next().unwrap()));

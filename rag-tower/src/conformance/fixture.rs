@@ -24,6 +24,7 @@ pub struct Fixture {
     pub(super) kind: String,
     own: Vec<(String, Value)>,
     pub(super) unknown: Option<Value>,
+    pub(super) is_secret: bool,
 }
 
 // === impl Tenant ===
@@ -69,7 +70,7 @@ impl Tenant {
 impl Fixture {
     /// No ids yet of that kind, such as `"note"`.
     pub fn new(kind: impl Into<String>) -> Self {
-        Self { kind: kind.into(), own: Vec::new(), unknown: None }
+        Self { kind: kind.into(), own: Vec::new(), unknown: None, is_secret: true }
     }
 
     /// An id of a tenant's. Further ones are for routes that use them up.
@@ -81,6 +82,13 @@ impl Fixture {
     /// An id that nobody has.
     pub fn unknown(mut self, id: impl Into<Value>) -> Self {
         self.unknown = Some(id.into());
+        self
+    }
+
+    /// Its ids may be in anybody's answers: names that open nothing, such as tenants' own. Default: a long id of another
+    /// tenant that was not sent must not be in an answer.
+    pub fn no_secret(mut self) -> Self {
+        self.is_secret = false;
         self
     }
 

@@ -68,8 +68,13 @@ impl<'a, S> Run<'a, S> {
         let mut marks = Vec::new();
         for tenant in others {
             marks.extend(tenant.canaries.iter().cloned());
-            let ids =
-                self.claims.fixtures.iter().flat_map(|fixture| fixture.ids_of(&tenant.name)).map(text_of);
+            let ids = self
+                .claims
+                .fixtures
+                .iter()
+                .filter(|fixture| fixture.is_secret)
+                .flat_map(|fixture| fixture.ids_of(&tenant.name))
+                .map(text_of);
             marks.extend(ids.filter(|id| id.len() >= MIN_ID && !sent.contains(id)));
         }
         marks

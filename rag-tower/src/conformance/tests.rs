@@ -295,6 +295,13 @@ async fn a_run_that_could_not_have_failed_proves_nothing() {
     assert!(empty.result().is_err(), "an empty run proves nothing");
 }
 
+#[tokio::test]
+async fn ids_that_are_no_secret_may_be_anywhere() {
+    let mut kit = kit(&Notes::new(Flaw::ListsForeignIds));
+    kit.claims.fixtures = kit.claims.fixtures.into_iter().map(Fixture::no_secret).collect();
+    kit.run().await.result().unwrap();
+}
+
 /// The lines of a run that is changed first.
 async fn changed(change: impl FnOnce(&mut kit::Claims)) -> Vec<String> {
     let mut kit = kit(&Notes::new(Flaw::None));
