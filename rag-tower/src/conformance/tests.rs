@@ -20,6 +20,8 @@ const A: [&str; 4] = ["aaaaaaaa-0000-4000-8000-000000000001", "a2", "a3", "a4"];
 const B: [&str; 4] = ["bbbbbbbb-0000-4000-8000-000000000001", "b2", "b3", "b4"];
 const UNKNOWN: &str = "cccccccc-0000-4000-8000-000000000001";
 
+type Service = BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, Infallible>;
+
 /// What is wrong with the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
@@ -141,9 +143,7 @@ impl Notes {
         }
     }
 
-    fn service(
-        self: &Arc<Self>,
-    ) -> BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, Infallible> {
+    fn service(self: &Arc<Self>) -> Service {
         let notes = Arc::clone(self);
         BoxCloneSyncService::new(tower::service_fn(move |request: Request<Full<Bytes>>| {
             let notes = Arc::clone(&notes);
