@@ -193,9 +193,7 @@ fn entries() -> Vec<Entry> {
     ]
 }
 
-type BoxApp = BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, Infallible>;
-
-fn kit(notes: &Arc<Notes>) -> Conformance<BoxApp> {
+fn kit(notes: &Arc<Notes>) -> Conformance<Service> {
     let mut fixture = Fixture::new("note").unknown(UNKNOWN);
     for (a, b) in A.into_iter().zip(B) {
         fixture = fixture.own("acme", a).own("globex", b);
