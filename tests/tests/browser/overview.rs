@@ -51,8 +51,10 @@ async fn a_box_on_the_heatmap_opens_its_requests_by_mouse_and_by_keyboard() {
         )
         .await;
     let at = |n: usize| place[n].as_f64().expect("a number");
-    // From the slowest row, in the upper left, to the row above the fastest ones.
-    page.drag((at(0) + 70.0, at(1) + 4.0), (at(2) - 8.0, at(3) - 40.0)).await;
+    // From above the slowest row, in the upper left, to where the slowest are and never the lowest row: there are three at
+    // least, since one of room is drawn above and below what there is, however fast the machine is.
+    let lower = at(1) + 0.6 * (at(3) - at(1) - 22.0);
+    page.drag((at(0) + 70.0, at(1) + 4.0), (at(2) - 8.0, lower)).await;
     page.until("new URLSearchParams(location.search).get('screen') === 'logs'").await;
     drawn(&mut page).await;
     let asked = page.eval("Object.fromEntries(new URLSearchParams(location.search))").await;
@@ -61,7 +63,7 @@ async fn a_box_on_the_heatmap_opens_its_requests_by_mouse_and_by_keyboard() {
     assert!(seconds("since") < seconds("until"), "{asked}");
     assert!(asked["min_ms"].as_str().is_some_and(|least| least.parse::<f64>().is_ok()), "{asked}");
     let slow = page.until("document.querySelectorAll('.opener').length").await;
-    assert!(slow.as_i64() <= Some(8), "{slow}");
+    assert!((1..=8).contains(&slow.as_i64().unwrap()), "{slow}");
 
     show(&mut page, &server, "range=1h").await;
     page.until("document.querySelector('.heat canvas')?.width > 300").await;
