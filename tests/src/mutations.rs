@@ -262,19 +262,19 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON rag_tower.chat_sessions TO rag_tenant;",
         target: POSTGRES,
         tests: &[
             "a_superuser_is_refused_with_the_sql_that_mends_it",
-            "the_probe_finds_what_the_catalog_does_not_show",
+            "t21_a_database_that_takes_no_rows_is_told_from_one_that_leaks",
         ],
     },
     Mutation {
         name: "boot-probe",
         defence: "what the catalog does not show, a row written and looked for does",
         patches: &[Patch {
-            file: "rag-tower/src/postgres/audit.rs",
+            file: "rag-tower/src/postgres/audit/mod.rs",
             old: "        findings = probe(database).await?;",
             new: "        findings = Vec::new();",
         }],
         target: POSTGRES,
-        tests: &["the_probe_finds_what_the_catalog_does_not_show"],
+        tests: &["t21_a_database_that_takes_no_rows_is_told_from_one_that_leaks"],
     },
     Mutation {
         name: "suspension",

@@ -326,9 +326,9 @@ fn owners(method: &str, path: &str, entry: Entry, unknown: impl Fn(Entry) -> Ent
             "GET",
             "metrics" | "metrics/timeseries" | "metrics/heatmap" | "logs" | "logs/facets" | "logs/tail",
         )
-        | ("GET", "usage" | "usage/export" | "handoffs" | "feedback" | "audit") => of_tenant(entry),
+        | ("GET", "usage" | "usage/export" | "handoffs" | "feedback" | "gaps" | "audit") => of_tenant(entry),
         ("GET", "metrics/breakdown") => of_tenant(entry).value(Place::query("by"), "tenant"),
-        ("GET", "logs/export") => of_tenant(entry).value(Place::query("format"), "csv"),
+        ("GET", "logs/export" | "gaps/export") => of_tenant(entry).value(Place::query("format"), "csv"),
         ("GET", "logs/{trace_id}" | "logs/{trace_id}/spans") => trace(entry),
         ("POST", "logs/{trace_id}/replay") => trace(entry).json(json!({})),
         ("GET", "handoffs/{id}") => entry.reference(Place::path("id"), "ticket"),
@@ -345,6 +345,10 @@ fn owners(method: &str, path: &str, entry: Entry, unknown: impl Fn(Entry) -> Ent
             unknown(entry).no_reference(Place::body("/tenant_id")).json(json!({})).gives(400)
         }
         ("POST", "alerts") => entry.no_reference(Place::body("/tenant_id")).json(json!({})).gives(400),
+        // an ask of any tenant
+        ("POST", "gaps/resolve" | "gaps/reopen") => {
+            entry.no_reference(Place::body("/trace_id")).json(json!({})).gives(400)
+        }
         ("POST", "prices" | "views") => entry.json(json!({})).gives(400),
         // they take no body
         ("POST" | "DELETE", "demo-data") => entry.json(json!({ "a": 1 })).gives(400),

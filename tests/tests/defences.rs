@@ -27,6 +27,7 @@ const OPERATOR: &[&str] = &[
     "rag-tower-owner/src/api/operator.rs",
     "rag-tower-owner/src/api/owner/replay.rs",
     "rag-tower-owner/src/ask.rs",
+    "rag-tower-owner/src/canary/mod.rs",
     "rag-tower-owner/src/demo.rs",
     "rag-tower-owner/src/demo_data/mod.rs",
     "rag-tower-owner/src/eval/answers.rs",
