@@ -533,7 +533,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON rag_tower.chat_sessions TO rag_tenant;",
             new: "        if parts.headers.contains_key(ORIGIN) && false {",
         }],
         target: LIB,
-        tests: &["every_other_way_is_refused"],
+        tests: &["t61_an_upgrade_from_a_foreign_origin_is_refused"],
     },
     Mutation {
         name: "origin-is-host",
@@ -555,7 +555,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON rag_tower.chat_sessions TO rag_tenant;",
             new: "        if REFUSED_PARAMETERS.is_empty() {",
         }],
         target: LIB,
-        tests: &["every_other_way_is_refused"],
+        tests: &["t62_credentials_in_the_url_are_refused"],
     },
 ];
 
