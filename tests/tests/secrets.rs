@@ -535,7 +535,7 @@ async fn t103_metrics_have_no_name_that_somebody_chose() {
     // a model that the provider names, and nobody configured
     stub.always(Reply::stream([
         model_stub::data(&json!({
-            "id": "x", "object": "chat.completion.chunk", "created": 1, "model": "canary-model",
+            "id": "x", "object": "chat.completion.chunk", "created": 1, "model": "strangers-model",
             "choices": [{"index": 0, "delta": {"role": "assistant", "content": "Hello."}, "finish_reason": null}],
         })),
         model_stub::finish("stop"),
@@ -545,13 +545,13 @@ async fn t103_metrics_have_no_name_that_somebody_chose() {
     presents(&server).await;
     let tenant = server.tenant();
     for n in 0..5 {
-        let body = json!({ "question": format!("{EMAIL} {PHONE} canary-question {n}: Học phí IELTS?") });
+        let body = json!({ "question": format!("{EMAIL} {PHONE} strangers-question {n}: Học phí IELTS?") });
         let answer = tenant.post("/query", &body).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
-        tenant.get(&format!("/canary-address-{n}")).await;
+        tenant.get(&format!("/strangers-address-{n}")).await;
     }
     let metrics = server.scrape().await;
-    assert!(!metrics.to_lowercase().contains("canary"), "{metrics}");
+    assert!(!metrics.to_lowercase().contains("stranger"), "{metrics}");
     free_of("the metrics", &metrics, all());
     assert!(metrics.contains("route=\"none\"") && metrics.contains("method=\"other\""), "{metrics}");
     assert!(metrics.contains("model=\"other\"") || metrics.contains("model=\"known-model\""), "{metrics}");

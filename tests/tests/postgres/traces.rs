@@ -59,7 +59,8 @@ async fn every_field_arrives() {
         (
             "receipt",
             serde_json::json!({
-                "filter": {"tenant_id": id_of("a"), "branches": null}, "admitted": 2, "verdict": "passed"
+                "filter": {"tenant_id": id_of("a"), "branches": null}, "received": 0, "admitted": 2, "dropped": 0,
+                "database": null, "cache": null, "verdict": "passed"
             }),
         ),
         ("tool_metadata", serde_json::json!({"fee": 6_500_000})),
