@@ -221,10 +221,10 @@ fn parameter(path: &str, name: &str) -> Option<Value> {
                             moment that does not count, and as a date the end of that day.",
         }),
         ("limit", _) => whole(200),
-        ("offset" | "min_ms" | "max_ms" | "min_tokens" | "max_tokens", _) => {
+        ("offset" | "min_tokens" | "max_tokens", _) => {
             json!({ "type": "integer", "minimum": 0 })
         }
-        ("min_cost" | "max_cost", _) => json!({ "type": "number", "minimum": 0 }),
+        ("min_ms" | "max_ms" | "min_cost" | "max_cost", _) => json!({ "type": "number", "minimum": 0 }),
         ("points", _) => whole(if path.ends_with("/heatmap") { 96 } else { 400 }),
         ("status", "handoffs") => json!({ "type": "string", "enum": ["new", "contacted", "closed"] }),
         ("status", _) => json!({ "type": "string", "enum": Status::ALL.map(Status::as_str) }),

@@ -95,8 +95,11 @@ export function heatmap(data, pick, { height = 240 } = {}) {
   const open = (a, b) => {
     const { first, last, bottom, top } = chosen(a, b);
     const seconds = (ts) => String(Math.floor(Date.parse(ts) / 1000));
-    // The outermost rows stand for everything beyond, too.
-    pick({ since: seconds(columns[first].ts), until: seconds(columns[last].until), min_ms: bottom === 0 ? "" : String(edges[bottom]), max_ms: top === edges.length - 2 ? "" : String(edges[top + 1]) });
+    // The outermost rows stand for everything beyond, too. Counted latencies are known within one per cent, so that a box
+    // leads to all that it counts.
+    const least = bottom === 0 ? "" : String(Math.floor(edges[bottom] * 99) / 100);
+    const longest = top === edges.length - 2 ? "" : String(Math.ceil(edges[top + 1] * 101) / 100);
+    pick({ since: seconds(columns[first].ts), until: seconds(columns[last].until), min_ms: least, max_ms: longest });
   };
 
   // --- pointer ---

@@ -7,7 +7,7 @@ import { valueName } from "../parts.js";
 
 /** The field of the filter behind each facet, in order. */
 const FACETS = [["status", "status"], ["route", "route"], ["tenant", "tenant_id"], ["model", "model"], ["channel", "channel"], ["reason", "reason"], ["feedback", "feedback"], ["handoff", "handoff"], ["cache", "cache"]];
-const RANGES = [["latency_ms", "min_ms", "max_ms", "1"], ["cost_usd", "min_cost", "max_cost", "any"], ["tokens_range", "min_tokens", "max_tokens", "1"]];
+const RANGES = [["latency_ms", "min_ms", "max_ms", "any"], ["cost_usd", "min_cost", "max_cost", "any"], ["tokens_range", "min_tokens", "max_tokens", "1"]];
 /** What only the rows know, and is counted of the newest of them. */
 const NEWEST = ["reason", "feedback", "handoff", "cache"];
 const SHOWN = 6;

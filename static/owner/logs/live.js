@@ -80,9 +80,9 @@ export class Live {
 // The rest of the filter, which the stream does not know.
 function passes(item, state) {
   const tokens = (item.input_tokens ?? 0) + (item.output_tokens ?? 0);
-  const within = (value, least, most) => (!least || value >= Number(least)) && (!most || value < Number(most));
+  const within = (value, least, most) => (!least || value >= Number(least)) && (!most || value <= Number(most));
   return (
-    within(item.latency_ms, state.min_ms, state.max_ms) &&
+    within(item.latency_ms, state.min_ms && Math.floor(state.min_ms), state.max_ms) &&
     within(item.cost_usd ?? 0, state.min_cost, state.max_cost) &&
     within(tokens, state.min_tokens, state.max_tokens) &&
     (!state.reason || item.reason === state.reason) &&

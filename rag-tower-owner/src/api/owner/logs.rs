@@ -52,10 +52,10 @@ macro_rules! asks {
                         feedback: choice("feedback", self.feedback.as_deref(), &THUMBS)?,
                         handoff: choice("handoff", self.handoff.as_deref(), &TICKETS)?,
                         cache: choice("cache", self.cache.as_deref(), &CACHES)?,
-                        min_ms: whole("min_ms", self.min_ms.as_deref())?,
-                        max_ms: whole("max_ms", self.max_ms.as_deref())?,
-                        min_cost: dollars("min_cost", self.min_cost.as_deref())?,
-                        max_cost: dollars("max_cost", self.max_cost.as_deref())?,
+                        min_ms: number("min_ms", "milliseconds, such as 250 or 2.5", self.min_ms.as_deref())?,
+                        max_ms: number("max_ms", "milliseconds, such as 250 or 2.5", self.max_ms.as_deref())?,
+                        min_cost: number("min_cost", "US dollars, such as 0.05", self.min_cost.as_deref())?,
+                        max_cost: number("max_cost", "US dollars, such as 0.05", self.max_cost.as_deref())?,
                         min_tokens: whole("min_tokens", self.min_tokens.as_deref())?,
                         max_tokens: whole("max_tokens", self.max_tokens.as_deref())?,
                     },
@@ -171,9 +171,9 @@ fn whole(what: &str, asked: Option<&str>) -> Result<Option<i64>, Problem> {
     number.transpose()
 }
 
-/// A number of US dollars.
-fn dollars(what: &str, asked: Option<&str>) -> Result<Option<f64>, Problem> {
-    let expected = || invalid(format!("`{what}` cannot be used: expected US dollars, such as 0.05"));
+/// A number from 0 of something, said with an example.
+fn number(what: &str, of: &str, asked: Option<&str>) -> Result<Option<f64>, Problem> {
+    let expected = || invalid(format!("`{what}` cannot be used: expected {of}"));
     let fits = |number: &f64| number.is_finite() && *number >= 0.0;
     given(asked).map(|text| text.parse().ok().filter(fits).ok_or_else(expected)).transpose()
 }

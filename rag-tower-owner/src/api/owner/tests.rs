@@ -147,7 +147,7 @@ async fn figures_files_and_live_views_are_strict_about_what_is_asked() {
         "/owner/api/metrics/timeseries?since=2026-01-01&until=2026-01-31&points=31",
         "/owner/api/metrics/heatmap?status=ERROR",
         "/owner/api/metrics/breakdown?by=tenant&limit=3",
-        "/owner/api/logs?feedback=down&handoff=no&cache=hit&min_ms=1&max_cost=0.5&min_tokens=3",
+        "/owner/api/logs?feedback=down&handoff=no&cache=hit&min_ms=2.83&max_ms=4&max_cost=0.5&min_tokens=3",
         "/owner/api/logs/facets?reason=internal",
         "/owner/api/logs/export?format=jsonl&columns=ts,answer",
     ] {
@@ -169,6 +169,7 @@ async fn figures_files_and_live_views_are_strict_about_what_is_asked() {
         "/owner/api/logs?feedback=maybe",
         "/owner/api/logs?handoff=true",
         "/owner/api/logs?min_ms=-1",
+        "/owner/api/logs?max_ms=1s",
         "/owner/api/logs?max_cost=NaN",
         "/owner/api/logs?format=csv",
         "/owner/api/logs/export?format=xlsx",

@@ -27,9 +27,9 @@ pub struct Fine {
     /// That were answered from the cache, or made anew.
     pub cache: Option<Cache>,
     /// That took at least so many milliseconds.
-    pub min_ms: Option<i64>,
+    pub min_ms: Option<f64>,
     /// That took at most so many milliseconds.
-    pub max_ms: Option<i64>,
+    pub max_ms: Option<f64>,
     /// That cost at least so many US dollars.
     pub min_cost: Option<f64>,
     /// That cost at most so many US dollars.
@@ -117,15 +117,16 @@ impl Fine {
                 .push(" AND r.llm_model IS NOT NULL AND r.tool_metadata ->> 'cache' IS DISTINCT FROM 'hit'"),
             None => sql,
         };
-        let whole = [
-            ("r.latency_ms >= ", min_ms),
-            ("r.latency_ms <= ", max_ms),
-            ("r.total_tokens >= ", min_tokens),
-            ("r.total_tokens <= ", max_tokens),
-        ];
+        let whole = [("r.total_tokens >= ", min_tokens), ("r.total_tokens <= ", max_tokens)];
         for (is, number) in whole {
             if let Some(number) = number {
                 sql.push(" AND ").push(is).push_bind(*number);
+            }
+        }
+        for (is, ms) in [("r.latency_us >= ", min_ms), ("r.latency_us <= ", max_ms)] {
+            if let Some(ms) = ms {
+                // a cast stays within its bounds
+                sql.push(" AND ").push(is).push_bind((ms * 1_000.0).round() as i64);
             }
         }
         for (is, dollars) in [("r.cost_estimate >= ", min_cost), ("r.cost_estimate <= ", max_cost)] {

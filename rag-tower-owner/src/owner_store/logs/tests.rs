@@ -423,7 +423,7 @@ async fn what_only_rows_know_is_filtered_by_looking_at_them() {
         (Fine { handoff: Some(false), ..any() }, Box::new(|n| n % 21 > 0)),
         (Fine { cache: Some(Cache::Hit), ..any() }, Box::new(is_hit)),
         (Fine { cache: Some(Cache::Miss), ..any() }, Box::new(|n| answered(n) && !is_hit(n))),
-        (Fine { min_ms: Some(300), max_ms: Some(600), ..any() }, Box::new(|n| (100..=200).contains(&n))),
+        (Fine { min_ms: Some(299.5), max_ms: Some(600.5), ..any() }, Box::new(|n| (100..=200).contains(&n))),
         (
             Fine { min_cost: Some(0.01), max_cost: Some(0.02), ..any() },
             Box::new(|n| cost(n).is_some_and(|_| (100..=200).contains(&n))),
@@ -480,7 +480,7 @@ async fn what_only_rows_know_is_filtered_by_looking_at_them() {
 #[tokio::test]
 async fn a_look_through_rows_that_runs_out_of_time_says_how_far_it_came() {
     let (fixture, rows) = filled(700).await;
-    let filter = LogFilter { fine: Fine { min_ms: Some(5), ..Fine::default() }, ..LogFilter::default() };
+    let filter = LogFilter { fine: Fine { min_ms: Some(5.0), ..Fine::default() }, ..LogFilter::default() };
     let (mut after, mut found, mut stops) = (None, Vec::new(), 0);
     loop {
         let mut tx = OwnerTx::snapshot(&fixture.database).await.unwrap();
