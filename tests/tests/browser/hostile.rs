@@ -58,6 +58,12 @@ async fn fill(server: &Server) -> Value {
     let refused = tenant.post("/query", &refused).await.json();
     assert_eq!(refused["route"], "out_of_domain", "{refused}");
     server.row(refused["trace_id"].as_str().unwrap()).await;
+    let alert = json!({
+        "name": HOSTILE[1], "metric": "error_rate", "comparison": "above", "threshold": 0.5, "window_min": 5,
+        "route": HOSTILE[0],
+    });
+    let made = server.owner().await.post("/owner/api/alerts", &alert).await;
+    assert_eq!(made.status, 201, "{}", made.text());
     hand_off(server, &format!("Tôi muốn gặp tư vấn viên, số của tôi là 0912345678. {}", hostile())).await;
     answer
 }
@@ -110,6 +116,25 @@ async fn t70_hostile_text_reaches_the_owner_as_text() {
     page.click(".opener").await;
     page.until("document.querySelector('#panel .text')?.innerText.includes('evil.example')").await;
     is_text(&mut page, "a hand-off").await;
+    show(&mut page, &server, "screen=tenants").await;
+    page.eval("[...document.querySelectorAll('.opener')].find((one) => one.innerText.includes('evil.example')).click()").await;
+    page.until("document.querySelector('#panel .summary')?.innerText.includes('evil.example/svg')").await;
+    is_text(&mut page, "a tenant").await;
+    page.click("#panel .button.danger").await;
+    page.until("document.querySelector('dialog.ask[open]')?.innerText.includes('evil.example/svg')").await;
+    is_text(&mut page, "a tenant that is asked about").await;
+    page.click("dialog.ask[open] form .button[type=button]").await;
+    show(&mut page, &server, "screen=alerts").await;
+    page.click("#screen .opener").await;
+    page.until(
+        "document.querySelector('#panel .body:not([aria-busy])')?.innerText.includes('evil.example/img')",
+    )
+    .await;
+    is_text(&mut page, "an alert").await;
+    page.click("#panel .actions .button.primary").await;
+    page.until("document.querySelector('dialog.ask[open] [name=name]')?.value.includes('evil.example/img')")
+        .await;
+    is_text(&mut page, "an alert that is changed").await;
     drawn(&mut page).await;
 
     let outside: Vec<_> = page.requests().iter().filter(|url| !url.starts_with(&origin)).collect();

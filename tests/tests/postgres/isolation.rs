@@ -7,6 +7,7 @@ use rag_tower::postgres::{Database, OwnerTx, PgResolver, PgTraceStore, TenantTx}
 use rag_tower::tenant::TenantId;
 use rag_tower_tests::postgres::{TestDatabase, run};
 use sqlx::{PgConnection, Row};
+use uuid::Uuid;
 
 use super::support::{id_of, scope, trace_row};
 
@@ -151,6 +152,35 @@ async fn t02_the_login_itself_reads_nothing_at_all() {
     for table in READABLE.iter().map(|(table, _)| *table).chain(CLOSED.iter().copied()) {
         let refused = count(&mut app, table).await.unwrap_err().to_string();
         assert!(refused.contains("permission denied"), "{table}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn t23_work_for_nobody_is_an_error_and_not_an_empty_result() {
+    let database = filled().await;
+    let mut app = database.app().await;
+    for (table, insert) in READABLE {
+        // Whoever forgets the tenant and its role is told so, before there could be no rows.
+        let refused = count(&mut app, table).await.unwrap_err().to_string();
+        assert!(refused.contains("permission denied"), "{table}: {refused}");
+        // Whoever has the role and no tenant can leave nothing that would be nobody's.
+        for nobody in [Uuid::nil(), id_of("a")] {
+            become_role(&mut app, "rag_tenant", "").await;
+            let sql = sqlx::AssertSqlSafe(insert.replace("{t}", &nobody.to_string()));
+            let refused = sqlx::raw_sql(sql).execute(&mut app).await.unwrap_err().to_string();
+            assert!(
+                ["row-level security", "permission denied"].iter().any(|said| refused.contains(said)),
+                "{table}: {refused}"
+            );
+            run(&mut app, "ROLLBACK").await;
+        }
+    }
+    // The server's own work has roles of its own, that are told the same of a table which is not theirs.
+    for role in ["rag_writer", "rag_jobs", "rag_resolver"] {
+        become_role(&mut app, role, "").await;
+        let refused = count(&mut app, "chunks").await.unwrap_err().to_string();
+        assert!(refused.contains("permission denied"), "{role}: {refused}");
+        run(&mut app, "ROLLBACK").await;
     }
 }
 
