@@ -6,11 +6,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rag_tower::ingest::{Ingest, Ingested, Ingestor};
 use rag_tower::passage::DocumentId;
 use rag_tower::postgres::PgDocuments;
-use rag_tower::{Error, Scoped, TenantId, TenantScope};
-use tokio::sync::Semaphore;
+use rag_tower::{Error, ErrorKind, Scoped, TenantId, TenantScope};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tower::ServiceExt;
 
 use crate::index::Index;
+use crate::jobs::{self, Jobs, Kind, Running};
 use crate::models::BoxEmbedder;
 
 /// Files taken in at once. Each is held in memory with its vectors.
@@ -21,6 +22,7 @@ const AT_ONCE: usize = 2;
 pub(crate) struct Intake {
     ingestor: Ingestor<BoxEmbedder, PgDocuments, Index>,
     permits: Arc<Semaphore>,
+    jobs: Jobs,
     epochs: Epochs,
 }
 
@@ -46,7 +48,7 @@ struct Change<'a>(&'a Epochs, TenantId);
 
 impl Intake {
     pub(crate) fn new(ingestor: Ingestor<BoxEmbedder, PgDocuments, Index>, epochs: Epochs) -> Self {
-        Self { ingestor, permits: Arc::new(Semaphore::new(AT_ONCE)), epochs }
+        Self { ingestor, permits: Arc::new(Semaphore::new(AT_ONCE)), jobs: Jobs::default(), epochs }
     }
 
     /// Takes a file in. `file` is awaited when it is this file's turn, so that those that wait hold no bytes.
@@ -54,26 +56,42 @@ impl Intake {
         &self,
         file: impl Future<Output = Result<Ingest, E>>,
     ) -> Result<Ingested, E> {
-        // it is never closed
-        let _turn = self.permits.acquire().await.ok();
-        let file = file.await?;
+        let _turn = self.turn().await;
+        let _running = Running::new(Kind::File);
+        // what comes over the network and is no file is the sender's fault
+        let file = file.await.inspect_err(|_| jobs::failed(ErrorKind::InvalidInput))?;
         let _change = Change(&self.epochs, file.scope().tenant());
-        Ok(self.ingestor.clone().oneshot(file).await?)
+        let taken = self.ingestor.clone().oneshot(file).await;
+        Ok(taken.inspect_err(|error| jobs::failed(error.kind()))?)
     }
 
     /// Takes several files in, small ones together, and says of each how it went.
     pub(crate) async fn take_all(&self, files: Vec<Ingest>) -> Vec<Result<Ingested, Error>> {
-        // it is never closed
-        let _turn = self.permits.acquire().await.ok();
+        let _turn = self.turn().await;
+        let _running = Running::new(Kind::Batch);
         let tenants: HashSet<TenantId> = files.iter().map(|file| file.scope().tenant()).collect();
         let _changes: Vec<_> = tenants.into_iter().map(|tenant| Change(&self.epochs, tenant)).collect();
-        self.ingestor.take_all(files).await
+        let taken = self.ingestor.take_all(files).await;
+        taken.iter().filter_map(|file| file.as_ref().err()).for_each(|error| jobs::failed(error.kind()));
+        taken
     }
 
     /// Removes a document everywhere; true when there was one.
     pub(crate) async fn remove(&self, scope: &TenantScope, document: DocumentId) -> Result<bool, Error> {
+        let _running = Running::new(Kind::Remove);
         let _change = Change(&self.epochs, scope.tenant());
-        self.ingestor.remove(scope, document).await
+        self.ingestor.remove(scope, document).await.inspect_err(|error| jobs::failed(error.kind()))
+    }
+
+    /// The jobs that wait.
+    pub(crate) fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let _queued = self.jobs.queue();
+        // it is never closed
+        self.permits.acquire().await.ok()
     }
 
     /// What mends the index. It changes no document.

@@ -37,6 +37,8 @@ mod eval;
 #[cfg(feature = "server")]
 mod failure;
 #[cfg(feature = "server")]
+mod gauges;
+#[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]
 mod identity;
@@ -48,6 +50,8 @@ mod ingest;
 mod intake;
 #[cfg(feature = "server")]
 mod isolation;
+#[cfg(feature = "server")]
+mod jobs;
 #[cfg(feature = "server")]
 mod mend;
 #[cfg(feature = "server")]

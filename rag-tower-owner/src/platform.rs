@@ -155,6 +155,7 @@ impl Platform {
         let parts = Parts {
             traces,
             labels,
+            prices: prices.clone(),
             memory: Arc::new(memory),
             cache: cache.clone(),
             documents: Arc::clone(&documents),

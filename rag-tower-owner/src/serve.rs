@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::data_dir::{Announced, DataDir};
 use crate::demo_data::{self, Desk};
 use crate::failure::Failure;
+use crate::gauges;
 use crate::isolation;
 use crate::partitions;
 use crate::platform::Platform;
@@ -90,7 +91,13 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     let closing = app.closing.clone();
     let isolation = Arc::clone(&app.isolation);
     tasks.spawn(isolation::keep_proven(Arc::clone(&isolation), stopping.clone()));
-    let router = app::build(Arc::new(app));
+    let app = Arc::new(app);
+    let pools = [("asks", &platform.database), ("background", &platform.aside), ("owner", &platform.owners)];
+    let pools = pools.map(|(pool, database)| (pool, database.clone()));
+    // once before anybody can ask for it
+    gauges::sample(&app, &pools).await;
+    tasks.spawn(gauges::keep_sampled(Arc::clone(&app), pools, stopping.clone()));
+    let router = app::build(app);
     let server =
         axum::serve(listener.tap_io(no_delay), router.into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(told(stopping));
@@ -194,7 +201,7 @@ async fn told(mut stopping: watch::Receiver<bool>) {
 
 /// `/metrics`, `/livez` and `/readyz`, and nothing else.
 async fn serve_metrics(listener: TcpListener, metrics: PrometheusHandle, ready: Arc<AtomicBool>) {
-    let exposition = [(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let kind = [(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let readiness = move || {
         let ready = ready.load(Ordering::Acquire);
         async move {
@@ -202,7 +209,7 @@ async fn serve_metrics(listener: TcpListener, metrics: PrometheusHandle, ready: 
         }
     };
     let router = Router::new()
-        .route("/metrics", get(move || async move { (exposition, metrics.render()) }))
+        .route("/metrics", get(move || async move { (kind, telemetry::exposition(&metrics)) }))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readiness));
     if let Err(error) = axum::serve(listener, router).await {

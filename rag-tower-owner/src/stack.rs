@@ -19,7 +19,7 @@ use rag_tower::stage::{
     ConfidenceLayer, DiversifyLayer, EmbedLayer, Generate, LexicalRerank, PromptLayer, RerankLayer,
     RetrieveLayer, Retrieved,
 };
-use rag_tower::trace::{TraceLayer, TraceSink};
+use rag_tower::trace::{Prices, TraceLayer, TraceSink};
 use rag_tower::{Answer, BoxAskService, Error, Pipeline};
 use tower::util::{BoxCloneSyncService, Either};
 use tower::{Layer, ServiceBuilder};
@@ -47,6 +47,8 @@ type BoxAnswer = BoxCloneSyncService<Retrieved, Answer, Error>;
 pub(crate) struct Parts {
     pub(crate) traces: TraceSink,
     pub(crate) labels: Labels,
+    /// What asks cost, as they end.
+    pub(crate) prices: Prices,
     pub(crate) memory: Arc<WriteBehind<PgMemoryStore>>,
     pub(crate) cache: AnswerCache,
     pub(crate) documents: Arc<PgDocuments>,
@@ -90,6 +92,7 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
     let Parts {
         traces,
         labels,
+        prices,
         memory,
         cache,
         documents,
@@ -149,10 +152,11 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
         .into_iter()
         .fold(RouteLayer::new(classifier), |route, (name, tool)| route.with_tool(name, tool));
 
+    let trace = TraceLayer::new(traces).with_labels(labels).with_prices(prices).when_full(config.when_full);
     BoxAskService::new(
         ServiceBuilder::new()
             // one row per ask, refusals by the layers below included
-            .layer(TraceLayer::new(traces).with_labels(labels).when_full(config.when_full))
+            .layer(trace)
             // errors that must fail closed become an answer that shows nothing
             .layer(RescueLayer::new())
             // asks a minute of a tenant and of a key

@@ -164,6 +164,12 @@ impl System {
         }
     }
 
+    /// Whether what it cannot do without answers, by name.
+    pub(crate) async fn reach(&self) -> [(&'static str, bool); 2] {
+        let (postgres, vectors) = tokio::join!(self.postgres(), self.vectors());
+        [postgres, vectors].map(|found| (found.name, found.ok == Some(true)))
+    }
+
     async fn postgres(&self) -> Dependency {
         let began = Instant::now();
         let up = timeout(PATIENCE, self.database.is_up()).await.unwrap_or(false);

@@ -15,6 +15,8 @@ pub mod retrieval {}
 pub mod routing {}
 #[doc = include_str!("docs/tracing.md")]
 pub mod tracing {}
+#[doc = include_str!("docs/metrics.md")]
+pub mod metrics {}
 #[doc = include_str!("docs/limits.md")]
 pub mod limits {}
 #[doc = include_str!("docs/providers.md")]

@@ -1,20 +1,21 @@
 //! The metrics of the library: their descriptions, their closed label sets, and every series at 0 from the start.
 //!
 //! The library emits through the [`metrics`](https://docs.rs/metrics) facade and knows no exporter. Install a recorder
-//! first, then call [`describe`], then build the stack: layers look their series up once and keep them.
+//! first, then call [`describe`], then build the stack: layers look their series up once and keep them. [`METRICS`] is what there
+//! is; the [guide](crate::guide::metrics) has it as a table.
 
+mod catalogue;
 mod tenants;
 
 use std::sync::Arc;
 
-use ::metrics::{
-    Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
-};
+use ::metrics::{Label, counter, gauge, histogram};
 
+pub use self::catalogue::{Kind, METRICS, Metric};
 use self::tenants::Tenants;
 use crate::answer::AbstainReason;
 use crate::ask::Channel;
-use crate::error::Stage;
+use crate::error::{ErrorKind, Stage};
 use crate::http::WsLimit;
 use crate::route::ModelOutcome;
 use crate::tenant::{AuthFailure, TenantId};
@@ -112,6 +113,8 @@ impl Labels {
                         .increment(0);
                 }
             }
+            gauge!("rag_cost_usd_total", "model" => model.clone()).increment(0.0);
+            counter!("rag_unpriced_tokens_total", "model" => model.clone()).increment(0);
         }
     }
 
@@ -198,136 +201,27 @@ fn index(all: &[Arc<str>], name: Option<&str>) -> usize {
     all.iter().position(|known| &**known == name).unwrap_or(all.len() - 1)
 }
 
-/// Describes every metric of this crate's core and makes their series exist at 0. Call it once, after the recorder is
-/// installed; then [`Labels::touch`] for your own routes and models.
+/// Describes every metric of this crate and makes the series exist at 0 whose labels are known. Call it once, after the
+/// recorder is installed; then [`Labels::touch`] for your own routes and models.
 pub fn describe() {
-    describe_counter!(
-        "rag_requests_total",
-        "Asks that have ended, by route, status and channel, and by tenant if it is asked for."
-    );
-    describe_histogram!(
-        "rag_request_duration_seconds",
-        Unit::Seconds,
-        "From the start of an ask to the end of its answer."
-    );
-    describe_histogram!(
-        "rag_time_to_first_token_seconds",
-        Unit::Seconds,
-        "From the start of an ask to the first piece of text."
-    );
-    describe_histogram!("rag_stage_duration_seconds", Unit::Seconds, "Time spent in one stage of an ask.");
-    describe_histogram!(
-        "rag_overhead_seconds",
-        Unit::Seconds,
-        "Time of an ask minus the union of the time spent in providers and stores."
-    );
-    describe_counter!("rag_abstain_total", "Answers withheld for want of knowledge, by reason.");
-    describe_counter!(
-        "rag_fail_closed_total",
-        "Answers withheld because isolation could not be shown, by reason."
-    );
-    describe_counter!(
-        "rag_isolation_violations_total",
-        "What was another tenant's and was stopped, by the layer that saw it: a passage, a conversation, a hit of an index, a database transaction."
-    );
-    describe_histogram!("rag_retrieved_passages", "Passages that one source found for an ask, by source.");
-    describe_histogram!(
-        "rag_retrieval_top_score",
-        "The best passage's score of one source, on its own scale."
-    );
-    describe_counter!("rag_citations_total", "Citations in answers, by whether they were kept or removed.");
-    describe_counter!("rag_cache_requests_total", "Asks that reached a cache, by cache and result.");
-    describe_counter!(
-        "rag_memory_failures_total",
-        "Conversations that could not be loaded or appended to, by operation and reason."
-    );
-    describe_counter!("rag_rate_limited_total", "Asks refused by a rate limit, by its scope.");
-    describe_counter!("rag_stream_aborts_total", "Asks whose caller went away, by how far they had come.");
-    describe_counter!("rag_tokens_total", "Tokens, by type, model and whether they are estimated.");
-    describe_histogram!(
-        "gen_ai_client_operation_duration_seconds",
-        Unit::Seconds,
-        "Time of one call to a model provider, to the end of its answer."
-    );
-    describe_histogram!(
-        "gen_ai_client_operation_time_to_first_chunk_seconds",
-        Unit::Seconds,
-        "From a call to a model provider to the first piece of its answer."
-    );
-    describe_histogram!(
-        "gen_ai_client_operation_time_per_output_chunk_seconds",
-        Unit::Seconds,
-        "Time between two pieces of a model provider's answer."
-    );
-    describe_histogram!(
-        "gen_ai_client_token_usage",
-        "Tokens of one call, as the model provider reports them."
-    );
-    describe_counter!("rag_provider_retries_total", "Calls to a model provider that were tried again.");
-    describe_counter!(
-        "rag_provider_fallbacks_total",
-        "Asks that went on to the next model provider because this one failed."
-    );
-    describe_counter!(
-        "rag_router_model_total",
-        "Questions that a model may route, by what came of it; `sure` is one that it was not asked about."
-    );
-    describe_counter!(
-        "rag_auth_failures_total",
-        "Requests and logins refused for their credential, by kind."
-    );
-    describe_gauge!("rag_ws_connections", "Open WebSocket conversations.");
-    describe_counter!("rag_ws_limited_total", "WebSocket connections refused or ended by a limit, by which.");
-    describe_gauge!("rag_memory_queue_depth", "Conversation turns that wait for their store.");
-    describe_gauge!("rag_trace_queue_depth", "Trace rows that wait for the writer.");
-    describe_gauge!("rag_trace_spooled", "Trace rows that are in the journal alone and wait for the store.");
-    describe_gauge!("rag_trace_journal_bytes", Unit::Bytes, "Size of the trace journal.");
-    describe_counter!(
-        "rag_trace_journal_errors_total",
-        "What the trace journal could not do, by operation: rows are in memory only while it cannot append."
-    );
-    describe_counter!("rag_trace_refused_total", "Trace rows that the store will never take, put aside.");
-    describe_counter!("rag_trace_torn_total", "Places in the trace journal that could not be read.");
-    describe_counter!("rag_trace_dropped_total", "Trace rows that are not kept.");
-    describe_histogram!(
-        "rag_trace_write_duration_seconds",
-        Unit::Seconds,
-        "Time to write one batch of trace rows."
-    );
-    describe_gauge!("rag_trace_partitions", "Partitions of the trace table, a UTC day each.");
-    describe_gauge!(
-        "rag_trace_partitions_until_timestamp_seconds",
-        Unit::Seconds,
-        "Until when there is a partition for each moment from now on."
-    );
-    describe_gauge!("rag_rollup_deltas_waiting", "Batches of trace rows that are in no rollup yet.");
-    describe_gauge!(
-        "rag_rollup_lag_seconds",
-        Unit::Seconds,
-        "For how long the oldest of them has waited, or for how long nobody could tell."
-    );
-
+    METRICS.iter().for_each(Metric::describe);
     Labels::new().touch();
     touch_reasons(None);
+    touch_refusals();
+    touch_stores();
     for result in ["hit", "miss", "bypass"] {
         counter!("rag_cache_requests_total", "cache" => "answer", "result" => result).increment(0);
     }
-    for layer in ["retrieve", "memory", "index", "database"] {
-        counter!("rag_isolation_violations_total", "layer" => layer).increment(0);
+    for result in ["hit", "miss"] {
+        counter!("rag_cache_requests_total", "cache" => "embedding", "result" => result).increment(0);
+    }
+    for result in ["kept", "removed"] {
+        counter!("rag_citations_total", "result" => result).increment(0);
     }
     for outcome in ModelOutcome::ALL {
         counter!("rag_router_model_total", "outcome" => outcome.as_str()).increment(0);
     }
-    for scope in ["tenant", "key"] {
-        counter!("rag_rate_limited_total", "scope" => scope).increment(0);
-    }
-    for failure in AuthFailure::ALL {
-        counter!("rag_auth_failures_total", "kind" => failure.as_str()).increment(0);
-    }
     gauge!("rag_ws_connections").set(0.0);
-    for limit in WsLimit::ALL {
-        counter!("rag_ws_limited_total", "limit" => limit.as_str()).increment(0);
-    }
     for phase in Phase::ALL {
         counter!("rag_stream_aborts_total", "phase" => phase.as_str()).increment(0);
     }
@@ -335,8 +229,42 @@ pub fn describe() {
         drop(histogram!("rag_stage_duration_seconds", "stage" => stage.as_str()));
     }
     drop(histogram!("rag_overhead_seconds"));
-    drop(histogram!("rag_trace_write_duration_seconds"));
+    for result in ["exported", "failed", "dropped"] {
+        counter!("rag_otel_spans_total", "result" => result).increment(0);
+    }
+}
+
+/// What keeps somebody out.
+fn touch_refusals() {
+    for layer in ["retrieve", "memory", "index", "database"] {
+        counter!("rag_isolation_violations_total", "layer" => layer).increment(0);
+    }
+    for failure in AuthFailure::ALL {
+        counter!("rag_auth_failures_total", "kind" => failure.as_str()).increment(0);
+    }
+    for scope in ["tenant", "key"] {
+        counter!("rag_rate_limited_total", "scope" => scope).increment(0);
+    }
+    for limit in WsLimit::ALL {
+        counter!("rag_ws_limited_total", "limit" => limit.as_str()).increment(0);
+    }
+}
+
+/// How traces, rollups and conversations are kept.
+fn touch_stores() {
+    for operation in ["load", "append"] {
+        for reason in [ErrorKind::StoreUnavailable, ErrorKind::Timeout] {
+            counter!("rag_memory_failures_total", "operation" => operation, "reason" => reason.as_str())
+                .increment(0);
+        }
+    }
+    for operation in ["append", "create", "sync", "read", "remove", "refuse"] {
+        counter!("rag_trace_journal_errors_total", "operation" => operation).increment(0);
+    }
     counter!("rag_trace_dropped_total").increment(0);
+    counter!("rag_trace_refused_total").increment(0);
+    counter!("rag_trace_torn_total").increment(0);
+    drop(histogram!("rag_trace_write_duration_seconds"));
     gauge!("rag_memory_queue_depth").set(0.0);
     gauge!("rag_trace_queue_depth").set(0.0);
     gauge!("rag_trace_spooled").set(0.0);
@@ -345,11 +273,6 @@ pub fn describe() {
     gauge!("rag_trace_partitions_until_timestamp_seconds").set(0.0);
     gauge!("rag_rollup_deltas_waiting").set(0.0);
     gauge!("rag_rollup_lag_seconds").set(0.0);
-    for operation in ["append", "create", "sync", "read", "remove", "refuse"] {
-        counter!("rag_trace_journal_errors_total", "operation" => operation).increment(0);
-    }
-    counter!("rag_trace_refused_total").increment(0);
-    counter!("rag_trace_torn_total").increment(0);
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::change::{Change, Entry};
 use super::masked::{mask, mask_json, mask_name};
 use super::page::{Cursor, List, Listing, Page, Statement};
 use crate::auth::OwnerScope;
+use crate::telemetry;
 
 /// What is shown of a ticket.
 macro_rules! line {
@@ -46,6 +47,9 @@ const COUNTS: &str = concat!(
      FROM rag_tower.handoff_tickets r WHERE ",
     filter!()
 );
+const OPEN: &str =
+    "SELECT count(*) FILTER (WHERE status = 'new'), count(*) FILTER (WHERE status = 'contacted')
+     FROM rag_tower.handoff_tickets WHERE status <> 'closed'";
 const DETAIL: &str = concat!(
     "SELECT ",
     line!(),
@@ -239,6 +243,15 @@ impl OwnerStore {
         Ok(HandoffPage { list, counts })
     }
 
+    /// How many tickets there are that are not closed: those that are new, and those whose customer was called.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub(crate) async fn open_handoffs(&self) -> Result<(i64, i64), DatabaseError> {
+        let mut tx = OwnerTx::begin(&self.database).await?;
+        Ok(sqlx::query_as(OPEN).fetch_one(tx.connection()).await?)
+    }
+
     /// A ticket in full; none when there is none.
     ///
     /// # Errors
@@ -278,6 +291,7 @@ impl OwnerStore {
         let detail = json!({ "from": from, "to": to, "note": note.is_some() });
         change.commit(Entry::new("handoff.transition").of(id).tenant(tenant).detail(detail)).await?;
         let ticket = self.handoff(owner, id).await?;
+        telemetry::handoff(to.as_str(), ticket.as_ref().map_or("", |ticket| &ticket.line.reason));
         Ok(ticket.map_or(Moved::Missing, |ticket| Moved::Done(Box::new(ticket))))
     }
 

@@ -8,6 +8,8 @@ use rag_tower::postgres::{NewHandoff, Opened, PgHandoffs};
 use rag_tower::{Error, Stage, TenantId, TenantScope};
 use uuid::Uuid;
 
+use crate::telemetry;
+
 /// Where hand-off tickets are kept: what a backend implements.
 pub trait HandoffStore: Send + Sync + 'static {
     /// Opens a ticket of the scope's tenant, or completes the one that the same conversation has open for the same reason:
@@ -32,7 +34,11 @@ pub struct InMemoryHandoffs {
 
 impl HandoffStore for PgHandoffs {
     async fn create(&self, scope: &TenantScope, handoff: NewHandoff) -> Result<Opened, Error> {
-        self.open(scope, &handoff).await.map_err(|error| error.at(Stage::Tool))
+        let opened = self.open(scope, &handoff).await.map_err(|error| error.at(Stage::Tool))?;
+        if opened.new {
+            telemetry::handoff("new", &handoff.reason);
+        }
+        Ok(opened)
     }
 }
 

@@ -23,6 +23,7 @@ pub use self::comparison::comparison;
 pub use self::handoff::{HandoffStore, InMemoryHandoffs};
 pub use self::service::{Tool, ToolService};
 pub use self::ticket::CreateTicket;
+pub(crate) use self::ticket::REASONS;
 pub use self::tuition::tuition_calculator;
 
 /// The names of the tools that a route may name.

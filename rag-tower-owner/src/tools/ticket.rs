@@ -23,6 +23,8 @@ use crate::tenant_data::{TenantBook, TenantData};
 
 /// The name of the tool.
 const TOOL: &str = "create_ticket";
+/// Why somebody wants to be called: a closed set, which is a metric label.
+pub(crate) const REASONS: [&str; 2] = ["complaint", "call_back"];
 /// The longest message of a ticket, in characters.
 const MAX_MESSAGE: usize = 4_000;
 
@@ -159,7 +161,8 @@ fn message(questions: &[Arc<str>]) -> String {
 fn reason(message: &str) -> &'static str {
     const COMPLAINTS: [&[&str]; 5] =
         [&["khieu", "nai"], &["phan", "nan"], &["complaint"], &["complaints"], &["complain"]];
-    if says(message, &COMPLAINTS) { "complaint" } else { "call_back" }
+    let [complaint, call_back] = REASONS;
+    if says(message, &COMPLAINTS) { complaint } else { call_back }
 }
 
 fn says(text: &str, phrases: &[&[&str]]) -> bool {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use lru::LruCache;
+use metrics::Counter;
 use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 use tower_service::Service;
@@ -21,6 +22,8 @@ use crate::tenant::TenantId;
 /// asked for is embedded again, so that nobody learns from the time taken what others ask. Texts are kept as their
 /// SHA-256 alone, with tenant, model and kind beside it. The longest unused vectors go first. Clones share the memory.
 ///
+/// Texts that were known and those that were not count in `rag_cache_requests_total{cache="embedding"}`.
+///
 /// - **Failure:** that of the embedder inside; nothing of a failed request is remembered.
 /// - **Readiness:** always ready; the embedder inside is asked for its own when it is needed.
 /// - **Cancellation:** dropping the future drops the embedder's. **Panics:** never of its own.
@@ -29,6 +32,8 @@ pub struct CachedEmbedder<E> {
     embedder: E,
     model: Arc<str>,
     known: Arc<Mutex<LruCache<Key, Embedding>>>,
+    /// Texts that were known, and those that were not.
+    counts: (Counter, Counter),
 }
 
 /// Whose vector of what.
@@ -48,7 +53,9 @@ const KNOWN: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 impl<E> CachedEmbedder<E> {
     /// Remembers 4,096 vectors of `embedder`, which embeds with `model`.
     pub fn new(embedder: E, model: impl Into<Arc<str>>) -> Self {
-        Self { embedder, model: model.into(), known: Arc::new(Mutex::new(LruCache::new(KNOWN))) }
+        let count = |result| metrics::counter!("rag_cache_requests_total", "cache" => "embedding", "result" => result);
+        let counts = (count("hit"), count("miss"));
+        Self { embedder, model: model.into(), known: Arc::new(Mutex::new(LruCache::new(KNOWN))), counts }
     }
 
     /// Sets how many vectors are remembered, at least one, and forgets those that are. Default: 4,096.
@@ -84,6 +91,8 @@ impl<E: Embedder> CachedEmbedder<E> {
         let texts: Vec<Arc<str>> =
             places.filter(|(vector, _)| vector.is_none()).map(|(_, text)| Arc::clone(text)).collect();
         let wanted = texts.len();
+        self.counts.0.increment((request.texts.len() - wanted) as u64);
+        self.counts.1.increment(wanted as u64);
         if wanted > 0 {
             let made = self.embedder.clone().oneshot(EmbedRequest { texts, ..request.clone() }).await?;
             if made.len() != wanted {

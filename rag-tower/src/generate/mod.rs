@@ -25,6 +25,7 @@ mod primed;
 mod retry;
 
 pub use self::extractive::Extractive;
+pub(crate) use self::extractive::NAME as EXTRACTIVE;
 pub use self::fallback::Fallback;
 pub use self::primed::Primed;
 pub use self::retry::{RetryPolicy, Retrying, retrying};

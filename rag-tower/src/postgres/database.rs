@@ -179,10 +179,16 @@ impl Database {
         (self.pool.size(), self.pool.num_idle())
     }
 
+    /// The most connections that it opens.
+    #[must_use]
+    pub fn max_connections(&self) -> u32 {
+        self.pool.options().get_max_connections()
+    }
+
     /// True while another connection can be had without waiting for somebody to give one back.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.pool.num_idle() > 0 || self.pool.size() < self.pool.options().get_max_connections()
+        self.pool.num_idle() > 0 || self.pool.size() < self.max_connections()
     }
 
     /// Reads the catalog again for what would let tenants see each other, as [`connect`](Self::connect) does.

@@ -66,7 +66,7 @@ pub use self::feedback::{PgFeedback, Rating};
 pub use self::handoffs::{NewHandoff, Opened, PgHandoffs};
 pub use self::memory_store::PgMemoryStore;
 pub use self::partitions::{Day, Dropped, Kept, Partitions, PgPartitions, Upkeep};
-pub use self::prices::{PgPrices, PriceBook, Priced, Prices, Repriced};
+pub use self::prices::{PgPrices, Priced, Repriced};
 pub use self::resolver::{KeyFacts, PgResolver, TokenFacts};
 pub use self::rollups::{
     Count, Facet, Folded, Lag, Measures, PgRollups, Selection, Sketch, SketchError, Slice, Tally, Unpriced,
@@ -76,6 +76,7 @@ pub use self::search_text::SearchText;
 pub use self::settings::{PgSettings, TenantSettings};
 pub use self::tenant_tx::{OwnerTx, TenantTx};
 pub use self::trace_store::PgTraceStore;
+pub use crate::trace::{PriceBook, Prices};
 
 /// Every statement sent while serving, with the role it runs as (empty: the login). For a test that prepares them all.
 #[doc(hidden)]

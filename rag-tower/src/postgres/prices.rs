@@ -1,8 +1,4 @@
-//! Prices of models: a model, a moment and tokens in, what they cost out. And asks that were written before a price was known
-//! or changed, priced again.
-
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+//! Rows, priced as they are written; and asks that were written before a price was known or changed, priced again.
 
 use sqlx::Row;
 use time::{Duration, OffsetDateTime};
@@ -15,26 +11,10 @@ use super::sql;
 use crate::answer::Usage;
 use crate::ask::AskId;
 use crate::error::BoxError;
-use crate::trace::{TraceRow, TraceStore};
+use crate::trace::{PriceBook, Prices, TraceRow, TraceStore};
 
 /// The asks of one step are within so much time: it bounds how many rows of other models a step passes over.
 const STEP: Duration = Duration::hours(6);
-
-/// What models cost, from when on.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PriceBook(BTreeMap<String, Vec<Price>>);
-
-/// What a model costs from a moment on, in US dollars for a million tokens.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Price {
-    since: OffsetDateTime,
-    input: f64,
-    output: f64,
-}
-
-/// A book that is replaced as prices change. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct Prices(Arc<RwLock<Arc<PriceBook>>>);
 
 /// A store that prices what it writes: asks of a model whose cost nobody has set, by the book as it is then. One without a
 /// price stays without a cost.
@@ -59,49 +39,6 @@ pub struct Repriced {
     pub changed: usize,
     /// False when there is nothing to do at present.
     pub more: bool,
-}
-
-// === impl PriceBook ===
-
-impl PriceBook {
-    /// Adds a price of a model, from a moment on, in US dollars for a million tokens of prompts and of answers.
-    #[must_use]
-    pub fn with(mut self, model: impl Into<String>, since: OffsetDateTime, input: f64, output: f64) -> Self {
-        let prices = self.0.entry(model.into()).or_default();
-        let at = prices.partition_point(|price| price.since <= since);
-        prices.insert(at, Price { since, input, output });
-        self
-    }
-
-    /// True when nothing has a price.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// What tokens of an ask that began at this moment cost, in US dollars; none when the model has no price then.
-    #[must_use]
-    pub fn cost(&self, model: &str, at: OffsetDateTime, usage: Usage) -> Option<f64> {
-        let prices = self.0.get(model)?;
-        let price = prices.get(prices.partition_point(|price| price.since <= at).checked_sub(1)?)?;
-        let (input, output) = (usage.input_tokens as f64, usage.output_tokens as f64);
-        Some((input * price.input + output * price.output) / 1e6)
-    }
-}
-
-// === impl Prices ===
-
-impl Prices {
-    /// The book as it is now.
-    #[must_use]
-    pub fn book(&self) -> Arc<PriceBook> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Replaces the book.
-    pub fn set(&self, book: PriceBook) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
-    }
 }
 
 // === impl Priced ===
@@ -215,25 +152,5 @@ impl PgPrices {
         tx.commit().await?;
         // what is to be done up to a moment that is still to come waits for it
         Ok(Repriced { changed: changed.len(), more: end < now })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use time::macros::datetime;
-
-    use super::*;
-
-    #[test]
-    fn a_price_holds_until_the_next_begins() {
-        let (first, second) = (datetime!(2026-01-01 0:00 UTC), datetime!(2026-02-01 0:00 UTC));
-        let book = PriceBook::default().with("m", second, 2.0, 0.0).with("m", first, 1.0, 10.0);
-        let mut usage = Usage::default();
-        (usage.input_tokens, usage.output_tokens) = (1_000_000, 100_000);
-        let cost = |model, at| book.cost(model, at, usage);
-        assert_eq!(cost("m", first - Duration::SECOND), None);
-        assert_eq!((cost("m", first), cost("m", second - Duration::SECOND)), (Some(2.0), Some(2.0)));
-        assert_eq!((cost("m", second), cost("n", second)), (Some(2.0), None));
-        assert_eq!(book.cost("m", second, Usage::default()), Some(0.0), "known to be nothing");
     }
 }

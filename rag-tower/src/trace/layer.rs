@@ -6,7 +6,7 @@ use tower_layer::Layer;
 
 use super::meter::Meter;
 use super::service::Trace;
-use super::{TraceSink, WhenFull};
+use super::{Prices, TraceSink, WhenFull};
 use crate::metrics::Labels;
 
 /// Writes one [`TraceRow`](super::TraceRow) per ask. See the [module](super).
@@ -23,13 +23,21 @@ impl TraceLayer {
     /// A layer that hands rows to `sink`.
     #[must_use]
     pub fn new(sink: TraceSink) -> Self {
-        Self { sink, meter: Arc::new(Meter::new(Labels::default())), when_full: WhenFull::default() }
+        Self { sink, meter: Arc::default(), when_full: WhenFull::default() }
     }
 
     /// Names the routes and models that may become metric labels. Default: none, so that each one counts as `other`.
     #[must_use]
     pub fn with_labels(mut self, labels: Labels) -> Self {
-        self.meter = Arc::new(Meter::new(labels));
+        self.meter = Arc::new(Meter::new(labels, self.meter.prices().clone()));
+        self
+    }
+
+    /// The prices by which `rag_cost_usd_total` counts asks whose cost nobody has set. The row stays as it is: its store prices
+    /// it. Default: none, so that tokens of models count as unpriced.
+    #[must_use]
+    pub fn with_prices(mut self, prices: Prices) -> Self {
+        self.meter = Arc::new(Meter::new(self.meter.labels().clone(), prices));
         self
     }
 

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ::metrics::{Counter, Histogram, Label, counter, histogram};
+use ::metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 
-use super::{Outcome, Phase, Span, Status, TraceRow};
-use crate::answer::Finish;
+use super::{Outcome, Phase, Prices, Span, Status, TraceRow};
+use crate::answer::{Finish, Usage};
 use crate::ask::Channel;
 use crate::error::Stage;
+use crate::generate::EXTRACTIVE;
 use crate::metrics::{Labels, withheld};
 
 /// Stages whose time is spent in providers and stores, not in this library.
@@ -18,6 +19,7 @@ const EXTERNAL: [Stage; 5] = [Stage::Memory, Stage::Embed, Stage::Retrieve, Stag
 /// Counts ended asks. Series are looked up once and kept, so that an ask does not pay for it.
 pub(super) struct Meter {
     labels: Labels,
+    prices: Prices,
     /// Of each tenant that has series of its own; without such there is one.
     requests: Grid<Grid<Counter>>,
     duration: Grid<Histogram>,
@@ -25,6 +27,8 @@ pub(super) struct Meter {
     stages: Grid<Histogram>,
     overhead: OnceLock<Histogram>,
     tokens: Grid<Counter>,
+    cost: Grid<Gauge>,
+    unpriced: Grid<Counter>,
 }
 
 /// Series by the number of their label combination.
@@ -33,7 +37,7 @@ struct Grid<T>(Box<[OnceLock<T>]>);
 // === impl Meter ===
 
 impl Meter {
-    pub(super) fn new(labels: Labels) -> Self {
+    pub(super) fn new(labels: Labels, prices: Prices) -> Self {
         let statuses = labels.routes().len() * Status::ALL.len();
         Self {
             requests: Grid::new(labels.places()),
@@ -42,8 +46,19 @@ impl Meter {
             stages: Grid::new(Stage::ALL.len()),
             overhead: OnceLock::new(),
             tokens: Grid::new(labels.models().len() * 4),
+            cost: Grid::new(labels.models().len()),
+            unpriced: Grid::new(labels.models().len()),
             labels,
+            prices,
         }
+    }
+
+    pub(super) fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    pub(super) fn prices(&self) -> &Prices {
+        &self.prices
     }
 
     pub(super) fn ended(&self, row: &TraceRow, phase: Phase) {
@@ -111,6 +126,24 @@ impl Meter {
                 })
                 .increment(tokens);
         }
+        self.cost(row, model, usage);
+    }
+
+    /// What the ask cost: as somebody has set it, else by the prices as they are now.
+    fn cost(&self, row: &TraceRow, model: usize, usage: Usage) {
+        let Some(name) = row.llm_model.as_deref().filter(|name| *name != EXTRACTIVE) else { return };
+        let label = || self.labels.models()[model].clone();
+        match row.cost_estimate.or_else(|| self.prices.book().cost(name, row.ts, usage)) {
+            // the facade's counters hold whole numbers alone
+            Some(dollars) => {
+                let cost = self.cost.get(model, || gauge!("rag_cost_usd_total", "model" => label()));
+                cost.increment(dollars.max(0.0));
+            }
+            None => self
+                .unpriced
+                .get(model, || counter!("rag_unpriced_tokens_total", "model" => label()))
+                .increment(usage.input_tokens.saturating_add(usage.output_tokens)),
+        }
     }
 }
 
@@ -147,6 +180,12 @@ fn overhead(total: Duration, spans: &[Span]) -> Duration {
     total.saturating_sub(covered)
 }
 
+impl Default for Meter {
+    fn default() -> Self {
+        Self::new(Labels::default(), Prices::default())
+    }
+}
+
 impl fmt::Debug for Meter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Meter").field("labels", &self.labels).finish_non_exhaustive()
@@ -173,10 +212,11 @@ mod tests {
 
     use futures_util::FutureExt;
     use metrics::{Gauge, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+    use time::OffsetDateTime;
     use tower_layer::Layer;
     use tower_service::Service;
 
-    use super::super::{TraceLayer, TraceSink};
+    use super::super::{PriceBook, TraceLayer, TraceSink};
     use super::*;
     use crate::answer::{AbstainReason, Event};
     use crate::ask::Ask;
@@ -346,6 +386,48 @@ mod tests {
     }
 
     #[test]
+    fn an_ask_costs_what_was_set_or_what_its_model_costs_and_else_its_tokens_are_unpriced() {
+        let seen = Seen::default();
+        let prices = Prices::default();
+        prices.set(PriceBook::default().with("priced", OffsetDateTime::UNIX_EPOCH, 1.0, 3.0));
+        let labels = Labels::new().with_models(["priced", "unpriced"]);
+        let ask = |model: &'static str, cost: Option<f64>| {
+            let (sink, _rows, _) = TraceSink::new(1, u64::MAX, None);
+            let ask = testing::ask("what?");
+            ask.trace().set_provider("p", model);
+            ask.trace().set_usage(Usage { input_tokens: 500_000, output_tokens: 500_000, estimated: false });
+            if let Some(cost) = cost {
+                ask.trace().set_cost(cost);
+            }
+            let layer = TraceLayer::new(sink).with_prices(prices.clone()).with_labels(labels.clone());
+            let answer = layer.layer(Leaf::text("a")).call(ask).now_or_never().unwrap().unwrap();
+            let _events = answer.collect().now_or_never().unwrap();
+        };
+        metrics::with_local_recorder(&seen, || {
+            for (model, cost) in [
+                ("priced", None),
+                ("priced", Some(0.5)),
+                ("unpriced", None),
+                ("nobody knows it", None),
+                (EXTRACTIVE, None),
+            ] {
+                ask(model, cost);
+            }
+        });
+        let dollars = |model: &str| {
+            let bits = seen.value(&format!("rag_cost_usd_total model={model}"));
+            bits.map(f64::from_bits)
+        };
+        let tokens = |model: &str| seen.value(&format!("rag_unpriced_tokens_total model={model}"));
+        assert_eq!((dollars("priced"), dollars("unpriced"), dollars("other")), (Some(2.5), None, None));
+        assert_eq!(
+            (tokens("priced"), tokens("unpriced"), tokens("other")),
+            (None, Some(1_000_000), Some(1_000_000)),
+            "extractive answers are nobody's to price"
+        );
+    }
+
+    #[test]
     fn series_that_alerts_need_exist_before_anything_happens() {
         let seen = Seen::default();
         metrics::with_local_recorder(&seen, crate::metrics::describe);
@@ -355,6 +437,11 @@ mod tests {
             "rag_isolation_violations_total layer=retrieve",
             "rag_rate_limited_total scope=tenant",
             "rag_stream_aborts_total phase=streaming",
+            "rag_fail_closed_total reason=store_unavailable",
+            "rag_auth_failures_total kind=cross_site",
+            "rag_unpriced_tokens_total model=other",
+            "rag_cost_usd_total model=other",
+            "rag_otel_spans_total result=dropped",
             "rag_trace_dropped_total",
             "rag_trace_spooled",
         ] {

@@ -40,6 +40,7 @@ mod journal;
 mod layer;
 mod meter;
 mod outcome;
+mod prices;
 mod row;
 mod service;
 mod sink;
@@ -57,6 +58,7 @@ pub use self::isolation::{
 pub use self::journal::{FileJournal, Fsync, Journal, Receipt};
 pub use self::layer::TraceLayer;
 pub use self::outcome::{Outcome, Phase, Status};
+pub use self::prices::{PriceBook, Prices};
 pub use self::row::{TraceRow, TraceStore};
 pub use self::service::Trace;
 pub use self::sink::{TraceSink, WhenFull};

@@ -14,7 +14,7 @@ use crate::metrics::Labels;
 use crate::tenant::TenantScope;
 use crate::trace::guard::Guard;
 use crate::trace::meter::Meter;
-use crate::trace::{Entry, TraceHandle, TraceSink};
+use crate::trace::{Entry, Prices, TraceHandle, TraceSink};
 
 /// Writes one [`TraceRow`](crate::trace::TraceRow) per HTTP request. See the [module](super).
 #[derive(Clone, Debug)]
@@ -42,13 +42,21 @@ impl HttpTraceLayer {
     /// A layer that hands rows to `sink`.
     #[must_use]
     pub fn new(sink: TraceSink) -> Self {
-        Self { sink, meter: Arc::new(Meter::new(Labels::default())), channel: Channel::default() }
+        Self { sink, meter: Arc::default(), channel: Channel::default() }
     }
 
     /// Names the routes and models that may become metric labels. Default: none, so that each one counts as `other`.
     #[must_use]
     pub fn with_labels(mut self, labels: Labels) -> Self {
-        self.meter = Arc::new(Meter::new(labels));
+        self.meter = Arc::new(Meter::new(labels, self.meter.prices().clone()));
+        self
+    }
+
+    /// The prices by which `rag_cost_usd_total` counts asks whose cost nobody has set. The row stays as it is: its store prices
+    /// it. Default: none, so that tokens of models count as unpriced.
+    #[must_use]
+    pub fn with_prices(mut self, prices: Prices) -> Self {
+        self.meter = Arc::new(Meter::new(self.meter.labels().clone(), prices));
         self
     }
 
