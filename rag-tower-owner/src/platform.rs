@@ -7,6 +7,7 @@ use rag_tower::cache::{AnswerCache, CacheOptions};
 use rag_tower::ingest::{Chunker, Ingestor};
 use rag_tower::memory::{MemoryWriter, spawn_memory_writer};
 use rag_tower::metrics::Labels;
+use rag_tower::otel::{OtlpConfig, SpanExporter, SpanTap, spawn_span_exporter};
 use rag_tower::port::{Chunk, Document, VectorStore};
 use rag_tower::postgres::{
     APP_LOGIN, Behind, Database, DatabaseError, DatabaseOptions, PgDocuments, PgMemoryStore, PgPartitions,
@@ -54,6 +55,8 @@ const MEND_CHUNKS: usize = 256;
 pub(crate) struct Platform {
     cluster: Option<Cluster>,
     writer: TraceWriter,
+    /// Sends spans, when there is a collector.
+    spans: Option<SpanExporter>,
     /// How trace rows come in, to look at.
     pub(crate) traces: (TraceSink, FileJournal),
     conversations: MemoryWriter,
@@ -125,6 +128,10 @@ impl Platform {
             Priced::new(PgTraceStore::new(&aside), prices.clone()),
             WriterConfig::default().journal(journal.clone()),
         );
+        let (traces, spans) = match span_exporter(config)? {
+            Some((tap, exporter)) => (traces.with_tap(tap), Some(exporter)),
+            None => (traces, None),
+        };
         let looked_at = (traces.clone(), journal);
         let (memory, conversations) =
             spawn_memory_writer(PgMemoryStore::new(&database).with_writes_through(&aside));
@@ -185,6 +192,7 @@ impl Platform {
         Ok(Self {
             cluster,
             writer,
+            spans,
             traces: looked_at,
             conversations,
             rollups: PgRollups::new(&aside),
@@ -327,8 +335,17 @@ impl Platform {
 
     /// Everything down, in order; what goes wrong on the way is logged and does not stop the rest.
     pub(crate) async fn stop(self, grace: Duration) {
-        let (stats, forgotten) =
-            tokio::join!(self.writer.shutdown(grace), self.conversations.shutdown(grace));
+        let spans = async {
+            match self.spans {
+                Some(exporter) => exporter.shutdown(grace).await.dropped,
+                None => 0,
+            }
+        };
+        let (stats, forgotten, spans) =
+            tokio::join!(self.writer.shutdown(grace), self.conversations.shutdown(grace), spans);
+        if spans > 0 {
+            tracing::warn!(spans, "spans were dropped: the collector was away or too slow");
+        }
         if forgotten > 0 {
             tracing::error!(turns = forgotten, "turns of conversations were not remembered");
         }
@@ -351,6 +368,15 @@ impl Platform {
             tracing::error!(%error, "Postgres did not stop; the next start ends it");
         }
     }
+}
+
+/// Spans of asks for a collector, when the environment names one.
+fn span_exporter(config: &Config) -> Result<Option<(SpanTap, SpanExporter)>, Failure> {
+    let collector = OtlpConfig::from_env().map_err(|error| Failure::usage(error.to_string()))?;
+    let Some(collector) = collector else { return Ok(None) };
+    tracing::info!(endpoint = collector.endpoint(), "asks are sent as spans to a collector");
+    let collector = collector.with_tenants(config.otel_tenants);
+    spawn_span_exporter(collector).map(Some).map_err(failed("the exporter of spans"))
 }
 
 /// The journal of trace rows. What an earlier run left in it is read, which may take a while.

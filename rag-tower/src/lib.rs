@@ -23,6 +23,8 @@ pub mod memory;
 pub mod metrics;
 #[cfg(feature = "openai")]
 pub mod openai;
+#[cfg(feature = "otel")]
+pub mod otel;
 pub mod passage;
 mod pipeline;
 #[cfg(any(feature = "edge", feature = "qdrant"))]
@@ -42,6 +44,8 @@ pub mod stage;
 pub mod tenant;
 pub mod test_util;
 pub mod text;
+#[cfg(any(feature = "openai", feature = "otel"))]
+mod tls;
 pub mod trace;
 #[cfg(test)]
 mod vector_contract;

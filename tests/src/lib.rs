@@ -1,6 +1,7 @@
 //! The harness that the end-to-end tests and the macro benchmarks share.
 
 pub mod browser;
+pub mod collector;
 pub mod console;
 pub mod corpus;
 pub mod http;

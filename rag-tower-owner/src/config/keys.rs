@@ -29,7 +29,7 @@ pub enum Kind {
 }
 
 /// All settings, in the order in which they are explained.
-pub const SETTINGS: [Key; 37] = [
+pub const SETTINGS: [Key; 38] = [
     text("RAG_TOWER_ADDR", "127.0.0.1:8080", "where the server listens"),
     text("RAG_TOWER_METRICS_ADDR", "127.0.0.1:9464", "where /metrics, /livez and /readyz are"),
     unset("RAG_TOWER_DATA", Kind::Text, "the data directory (default: the platform's place for data)"),
@@ -100,6 +100,11 @@ pub const SETTINGS: [Key; 37] = [
         "RAG_TOWER_METRICS_TENANTS",
         "0",
         "tenants that have metrics of their own, by id, the first that ask; the rest share one; 0 tells none apart",
+    ),
+    text(
+        "RAG_TOWER_OTEL_TENANTS",
+        "no",
+        "whether spans for an OpenTelemetry collector, see OTEL_EXPORTER_OTLP_ENDPOINT, name the tenant's id: no or yes",
     ),
     text("RAG_TOWER_LOG", "info", "what is logged: a level, or target=level pairs"),
     text("RAG_TOWER_LOG_FORMAT", "text", "text or json"),

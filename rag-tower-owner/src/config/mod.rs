@@ -84,6 +84,8 @@ pub struct Config {
     pub metrics_addr: SocketAddr,
     /// How many tenants have metrics of their own; 0 tells none apart.
     pub metrics_tenants: usize,
+    /// Whether spans name the tenant's id.
+    pub otel_tenants: bool,
     /// The data directory.
     pub data: PathBuf,
     /// The time zone that dates of reports are read in.

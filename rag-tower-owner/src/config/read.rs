@@ -105,6 +105,7 @@ impl Reader<'_> {
         let canary_interval = self.number("RAG_TOWER_CANARY_INTERVAL", 0, 1_800);
         let demo_key = self.secret("RAG_TOWER_DEMO_KEY", KEY);
         let metrics_tenants = self.number("RAG_TOWER_METRICS_TENANTS", 0, 1_000);
+        let otel_tenants = self.one_of("RAG_TOWER_OTEL_TENANTS", [("no", false), ("yes", true)]);
         let frontend_origin = self.origins("FRONTEND_ORIGIN");
         let fsync = self.one_of(
             "RAG_TOWER_FSYNC",
@@ -138,6 +139,7 @@ impl Reader<'_> {
             addr: addr?,
             metrics_addr: metrics_addr?,
             metrics_tenants: metrics_tenants?,
+            otel_tenants: otel_tenants?,
             data: data?,
             zone: zone?,
             trace_retention: NonZeroU32::new(trace_retention?),

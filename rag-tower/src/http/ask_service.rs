@@ -23,16 +23,18 @@ use super::{AnswerBody, AnswerFrames, AskRequest, DEFAULT_BODY_LIMIT, End, Probl
 use crate::ask::Ask;
 use crate::error::{BoxError, Error, Stage};
 use crate::passage::Source;
+use crate::scoped::Scoped;
 use crate::stage::Answers;
 use crate::tenant::{AuthFailure, TenantScope};
-use crate::trace::TraceHandle;
+use crate::trace::{Parent, TraceHandle};
 
 /// The leaf between HTTP and the stack: a `POST` with an [`AskRequest`] in, the answer out, as JSON, or as
 /// server-sent events where `Accept` prefers `text/event-stream`.
 ///
 /// It takes the scope that a [`ResolveTenantLayer`](crate::tenant::ResolveTenantLayer) has put into the request's
 /// extensions; without one the answer is 401 and the body stays unread. A [`TraceHandle`] among the extensions is
-/// joined, so that the HTTP trace layer and the stack's write one row. `X-Request-Id` is kept beside the trace id.
+/// joined, so that the HTTP trace layer and the stack's write one row. `X-Request-Id` is kept beside the trace id, and spans of
+/// the ask are below the span that `traceparent` names.
 ///
 /// - **Order**: innermost of the HTTP plane.
 /// - **Readiness**: always ready; the stack's readiness is awaited inside the future, on a clone.
@@ -146,11 +148,14 @@ where
     if let Some(trace) = parts.extensions.remove::<TraceHandle>() {
         ask = ask.with_trace(trace);
     }
+    if let Some(parent) = Parent::of(&parts.headers) {
+        ask.trace().set_parent(parent);
+    }
     if let Some(id) = request_id(&parts.headers) {
         ask = ask.with_request_id(id);
     }
 
-    let (id, session, trace) = (ask.id(), ask.session(), crate::Scoped::trace(&ask).clone());
+    let (id, session, trace) = (ask.id(), ask.session(), ask.trace().clone());
     let answer = stack.oneshot(ask).await.map_err(|error| Problem::from(error).with_trace_id(id))?;
     let frames = AnswerFrames::new(answer, trace, session);
     if wants_events(&parts.headers) {

@@ -9,8 +9,9 @@ use reqwest::{Client, Response, Url, redirect};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
-use super::{refusal, tls};
+use super::refusal;
 use crate::error::{Error, ErrorKind, Stage};
+use crate::tls;
 
 /// A server that speaks the OpenAI API, with its key and its limits of patience. Clones share one connection pool.
 #[derive(Clone)]
@@ -150,7 +151,7 @@ impl EndpointBuilder {
     pub fn build(self) -> Result<Endpoint, Error> {
         let base = base_url(&self.base_url)?;
         let client = Client::builder()
-            .tls_backend_preconfigured(tls::config(base.scheme() == "https")?)
+            .tls_backend_preconfigured(tls::config(base.scheme() == "https", Stage::Generate)?)
             .default_headers(headers(self.key.as_deref())?)
             // A redirect would carry the question, and perhaps the key, to who knows where.
             .redirect(redirect::Policy::none())

@@ -34,7 +34,6 @@ mod meter;
 mod refusal;
 mod reranker;
 mod sse;
-mod tls;
 mod wire;
 
 pub use self::embedder::OpenAiEmbedder;

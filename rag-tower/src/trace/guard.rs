@@ -217,6 +217,7 @@ impl Guard {
             cost_estimate: facts.cost_estimate.filter(|cost| cost.is_finite()),
             llm_provider: facts.llm_provider,
             llm_model: facts.llm_model,
+            parent: facts.parent,
         })
     }
 }

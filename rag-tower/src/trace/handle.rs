@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::{IsolationReceipt, Outcome};
+use super::{IsolationReceipt, Outcome, Parent};
 use crate::answer::Usage;
 use crate::ask::{AskId, Channel, SessionId};
 use crate::error::Stage;
@@ -94,6 +94,8 @@ pub struct Facts {
     pub ttft: Option<Duration>,
     /// What the answer may cite, where it does not pass as events.
     pub sources: Option<Arc<[Source]>>,
+    /// The caller's span.
+    pub parent: Option<Parent>,
 }
 
 /// One stage's time.
@@ -257,6 +259,11 @@ impl TraceHandle {
     /// Sets what the answer may cite, where it does not pass as events.
     pub fn set_sources(&self, sources: impl Into<Arc<[Source]>>) {
         self.facts().sources = Some(sources.into());
+    }
+
+    /// Names the caller's span: spans of this ask are then below it.
+    pub fn set_parent(&self, parent: Parent) {
+        self.facts().parent = Some(parent);
     }
 
     /// Sets how the request came, where its type does not carry it.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use super::{HitRecord, IsolationReceipt, Outcome, Span};
+use super::{HitRecord, IsolationReceipt, Outcome, Parent, Span};
 use crate::answer::Usage;
 use crate::ask::{AskId, Channel, SessionId};
 use crate::error::BoxError;
@@ -77,6 +77,9 @@ pub struct TraceRow {
     /// [`TraceLayer`](super::TraceLayer).
     #[serde(default)]
     pub receipt: Option<IsolationReceipt>,
+    /// The caller's span; it is not kept.
+    #[serde(skip)]
+    pub parent: Option<Parent>,
 }
 
 // === impl TraceRow ===
@@ -112,6 +115,7 @@ impl TraceRow {
             llm_provider: None,
             llm_model: None,
             receipt: None,
+            parent: None,
         }
     }
 

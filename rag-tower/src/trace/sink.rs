@@ -17,7 +17,14 @@ use super::{FileJournal, Journal, Receipt, TraceRow, TraceStats};
 pub struct TraceSink {
     rows: mpsc::Sender<Queued>,
     journal: Option<Arc<dyn Journal>>,
+    tap: Option<Arc<dyn TraceTap>>,
     shared: Arc<Shared>,
+}
+
+/// Sees each row when its ask has ended, before it is handed in: for what else is made of asks than rows.
+pub trait TraceTap: Send + Sync + 'static {
+    /// Called once an ask, in its way and possibly in `Drop`: it must not block, wait, or panic.
+    fn ended(&self, row: &TraceRow);
 }
 
 /// What an ask does when its row could not be kept: the journal cannot be written, because the disk is full or its limit
@@ -53,6 +60,7 @@ pub(super) struct Place {
 pub(super) struct Slot {
     permit: Option<OwnedPermit<Queued>>,
     journal: Option<Arc<dyn Journal>>,
+    tap: Option<Arc<dyn TraceTap>>,
     shared: Arc<Shared>,
 }
 
@@ -67,7 +75,7 @@ impl TraceSink {
         let (rows, receiver) = mpsc::channel(places.max(1));
         let shared = Arc::new(Shared::new(memory, journal.clone()));
         let journal = journal.map(|journal| Arc::new(journal) as Arc<dyn Journal>);
-        (Self { rows, journal, shared: Arc::clone(&shared) }, receiver, shared)
+        (Self { rows, journal, tap: None, shared: Arc::clone(&shared) }, receiver, shared)
     }
 
     /// Appends each row to a journal of one's own before its answer's end is yielded, in place of the writer's. The
@@ -75,6 +83,13 @@ impl TraceSink {
     #[must_use]
     pub fn with_journal(mut self, journal: impl Journal) -> Self {
         self.journal = Some(Arc::new(journal));
+        self
+    }
+
+    /// Shows each row to this, too. Default: to nobody.
+    #[must_use]
+    pub fn with_tap(mut self, tap: impl TraceTap) -> Self {
+        self.tap = Some(Arc::new(tap));
         self
     }
 
@@ -90,6 +105,7 @@ impl TraceSink {
         Slot {
             permit: self.rows.clone().try_reserve_owned().ok(),
             journal: self.journal.clone(),
+            tap: self.tap.clone(),
             shared: Arc::clone(&self.shared),
         }
     }
@@ -111,7 +127,10 @@ impl Slot {
 
     /// Hands the row in. Never waits and never fails.
     pub(super) fn send(self, row: TraceRow) -> Receipt {
-        let Self { permit, journal, shared } = self;
+        let Self { permit, journal, tap, shared } = self;
+        if let Some(tap) = tap {
+            tap.ended(&row);
+        }
         let receipt = journal.map_or(Receipt::done(), |journal| journal.append(&row));
         let place = Place { file: receipt.file(), bytes: row.weight() };
         match permit {

@@ -14,7 +14,7 @@ use crate::metrics::Labels;
 use crate::tenant::TenantScope;
 use crate::trace::guard::Guard;
 use crate::trace::meter::Meter;
-use crate::trace::{Entry, Prices, TraceHandle, TraceSink};
+use crate::trace::{Entry, Parent, Prices, TraceHandle, TraceSink};
 
 /// Writes one [`TraceRow`](crate::trace::TraceRow) per HTTP request. See the [module](super).
 #[derive(Clone, Debug)]
@@ -94,6 +94,9 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let HttpTraceLayer { sink, meter, channel } = &self.layer;
         let handle = request.extensions().get::<TraceHandle>().cloned().unwrap_or_default();
+        if let Some(parent) = Parent::of(request.headers()) {
+            handle.set_parent(parent);
+        }
         let id = AskId::generate();
         let entry =
             Entry { channel: *channel, request_id: request_id(request.headers()), ..Entry::default() };

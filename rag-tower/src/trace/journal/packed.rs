@@ -64,9 +64,9 @@ trait Packed: Sized {
     fn unpack(from: &mut &[u8]) -> Option<Self>;
 }
 
-/// A struct is its fields, in this order.
+/// A struct is its fields, in this order; what follows a `+` is not kept.
 macro_rules! fields {
-    ($($name:ident { $($field:ident),+ $(,)? })+) => {$(
+    ($($name:ident { $($field:ident),+ $(,)? } $(+ $not_kept:ident)?)+) => {$(
         impl Packed for $name {
             fn pack(&self, into: &mut Vec<u8>) {
                 $(self.$field.pack(into);)+
@@ -74,7 +74,7 @@ macro_rules! fields {
 
             fn unpack(from: &mut &[u8]) -> Option<Self> {
                 // in the order in which they are written
-                Some(Self { $($field: Packed::unpack(from)?),+ })
+                Some(Self { $($field: Packed::unpack(from)?,)+ $($not_kept: None)? })
             }
         }
     )+};
@@ -85,7 +85,7 @@ fields! {
         trace_id, ts, tenant_id, branch_id, subject, session_id, request_id, channel, route, outcome, error, latency, ttft,
         question, answer, sources, tool_metadata, spans, hits, confidence, degraded, usage, cost_estimate, llm_provider,
         llm_model, receipt,
-    }
+    } + parent
     Source { n, doc_id, file_name, title, chunk, snippet, score }
     Span { stage, start, duration }
     HitRecord { source, rank, chunk, document, score, fused, used }

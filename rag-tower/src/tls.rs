@@ -9,11 +9,11 @@ use crate::error::{Error, Stage};
 
 /// Rustls with ring and the platform's certificates; Mozilla's where the platform has none. An endpoint without TLS
 /// trusts nobody, and is spared reading certificates.
-pub(super) fn config(secure: bool) -> Result<ClientConfig, Error> {
+pub(crate) fn config(secure: bool, stage: Stage) -> Result<ClientConfig, Error> {
     let builder = || {
         ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| Error::internal(Stage::Generate, error))
+            .map_err(|error| Error::internal(stage, error))
     };
     if !secure {
         return Ok(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth());
