@@ -10,6 +10,8 @@ use rag_tower_tests::server::{Server, Setup};
 use serde_json::{Value, json};
 
 const MODEL: &str = "writer";
+/// One that is searched for and that the model answers.
+const QUESTION: &str = "Trung tâm có chính sách hoàn học phí không?";
 const GUIDE: &str = include_str!("../../rag-tower/src/docs/metrics.md");
 
 /// What is said of a metric, or what a scrape has of it.
@@ -127,12 +129,11 @@ async fn what_is_documented_is_exported_and_what_is_exported_is_documented() {
     let server = server(&stub);
     let client = server.tenant();
     stub.always(Reply::chat(&["Theo ", "tài liệu [1]."]));
-    ask(&client, "Khóa IELTS 6.5 học phí bao nhiêu?").await;
-    let body = ask(&client, "Trung tâm mở cửa lúc mấy giờ?").await;
+    let body = ask(&client, QUESTION).await;
     client.post("/feedback", &json!({"trace_id": body["trace_id"], "rating": 1})).await;
-    // refused, so that a call has an error, and tried again
+    // refused, so that a call has an error
     stub.script([Reply::refused(400, "bad", "no")]);
-    ask(&client, "Chính sách hoàn học phí thế nào?").await;
+    ask(&client, &format!("{QUESTION} (2)")).await;
 
     let known = documented();
     assert!(known.len() > 50, "the table was not understood: {known:?}");
@@ -231,7 +232,7 @@ async fn asks_cost_what_their_model_costs_and_tickets_count_as_they_move() {
     let server = server(&stub);
     let (client, owner) = (server.tenant(), server.owner().await);
     stub.always(Reply::chat(&["Theo ", "tài liệu [1]."]));
-    ask(&client, "Khóa IELTS 6.5 học phí bao nhiêu?").await;
+    ask(&client, QUESTION).await;
     let unpriced = |scrape: &str| sum(scrape, "rag_unpriced_tokens_total", &[("model", MODEL)]);
     let cost = |scrape: &str| sum(scrape, "rag_cost_usd_total", &[("model", MODEL)]);
     // eleven in, two out, as the model says
@@ -249,7 +250,7 @@ async fn asks_cost_what_their_model_costs_and_tickets_count_as_they_move() {
     let mut n = 0;
     let scrape = loop {
         n += 1;
-        ask(&client, &format!("Trung tâm mở cửa lúc mấy giờ? ({n})")).await;
+        ask(&client, &format!("{QUESTION} ({n})")).await;
         let done = |scrape: &str| unpriced(scrape) + cost(scrape) >= 13.0 + 12.0 * f64::from(n);
         let scrape = until(&server, "the ask is counted", done).await;
         if cost(&scrape) > 0.0 {

@@ -11,7 +11,7 @@ use rag_tower_tests::server::{Server, Setup};
 use serde_json::{Value, json};
 
 const MODEL: &str = "writer";
-const QUESTION: &str = "Khóa IELTS 6.5 học phí bao nhiêu?";
+const QUESTION: &str = "Trung tâm có chính sách hoàn học phí không?";
 const ANSWER: &str = "Theo tài liệu [1].";
 
 fn setup(collector: &Collector) -> Setup {
@@ -119,18 +119,18 @@ async fn below_a_caller_s_span_the_caller_decides_and_tenants_are_named_where_th
         .env("RAG_TOWER_OTEL_TENANTS", "yes")
         .start();
     let client = server.tenant();
-    let below = async |flags: &str| {
+    let below = async |flags: &str, question: &str| {
         let request = client.request(http::Method::POST, "/query");
         let request = request
             .header("content-type", "application/json")
             .header("traceparent", format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"))
-            .body(http_body_util::Full::from(json!({ "question": QUESTION }).to_string()));
+            .body(http_body_util::Full::from(json!({ "question": question }).to_string()));
         client.send(request.expect("a request")).await.json()
     };
     // neither without a caller's span nor below one that is not recorded
-    ask(&client, QUESTION).await;
-    below("00").await;
-    let body = below("01").await;
+    ask(&client, &format!("{QUESTION} (1)")).await;
+    below("00", &format!("{QUESTION} (2)")).await;
+    let body = below("01", QUESTION).await;
     let spans = collector.ask(id(&body)).await;
     assert_eq!(spans[0].trace_id, bytes("0af76519-16cd-43dd-8448-eb211c80319c"));
     assert_eq!(spans[0].parent_span_id, bytes("b7ad6b71-6920-3331-0000-000000000000")[..8]);

@@ -98,6 +98,7 @@ enum Refused {
 ///
 /// # Errors
 /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) when the HTTP client cannot be made.
+#[expect(clippy::disallowed_methods, reason = "the one task of spans; SpanExporter awaits it")]
 pub fn spawn_span_exporter(config: OtlpConfig) -> Result<(SpanTap, SpanExporter), Error> {
     let secure = config.endpoint.scheme() == "https";
     let client = Client::builder()
@@ -383,6 +384,7 @@ async fn rejected(mut response: Response) -> usize {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
 
     use super::*;
     use crate::ask::{AskId, Channel};
@@ -429,7 +431,8 @@ mod tests {
     async fn what_a_collector_leaves_out_has_failed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let collector = tokio::spawn(async move {
+        let mut collector = JoinSet::new();
+        collector.spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut seen = Vec::new();
             // the head, and then as many bytes as it says
@@ -454,7 +457,7 @@ mod tests {
         tap.ended(&row(7));
         let stats = exporter.shutdown(Duration::from_secs(10)).await;
         assert_eq!(stats, SpanStats { exported: 5, failed: 3, dropped: 0 });
-        let (head, request) = collector.await.unwrap();
+        let (head, request) = collector.join_next().await.unwrap().unwrap();
         assert!(head.starts_with("post /v1/traces ") && head.contains("application/x-protobuf"), "{head}");
         assert_eq!(request.resource_spans[0].scope_spans[0].spans.len(), 8);
     }
