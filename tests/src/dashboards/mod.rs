@@ -132,8 +132,8 @@ impl Dashboard {
 /// Vertical lines where something happened.
 fn events(name: &str, colour: &str, expr: &str, title: &str) -> Value {
     json!({
-        "name": name, "datasource": datasource(), "enable": true, "hide": false, "iconColor": colour,
-        "expr": expr, "titleFormat": title, "step": "60s", "useValueForTime": "",
+        "name": name, "datasource": datasource(), "enable": true, "hide": false, "iconColor": colour, "titleFormat": title,
+        "target": {"refId": "Anno", "expr": expr, "interval": "60s"},
     })
 }
 
@@ -142,7 +142,7 @@ fn variables() -> Vec<Value> {
     let query = |name: &str, label: &str, query: &str, about: &str| {
         json!({
             "type": "query", "name": name, "label": label, "description": about, "datasource": datasource(),
-            "query": {"query": query, "refId": name}, "definition": query, "regex": "", "refresh": 2, "sort": 1,
+            "query": {"query": query, "refId": name}, "regex": "", "refresh": 2, "sort": 1,
             "multi": true, "includeAll": true, "allValue": ".*", "current": {"text": ["All"], "value": ["$__all"]},
             "hide": 0, "skipUrlSync": false, "options": [],
         })
@@ -150,7 +150,7 @@ fn variables() -> Vec<Value> {
     vec![
         json!({
             "type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus", "regex": "",
-            "current": {}, "hide": 0, "refresh": 1, "multi": false, "includeAll": false, "skipUrlSync": false, "options": [],
+            "current": {"text": "default", "value": "default"}, "hide": 0, "refresh": 1, "multi": false, "includeAll": false, "skipUrlSync": false, "options": [],
         }),
         query("job", "Job", "label_values(rag_build_info, job)", "The scrape job: one for each installation"),
         query(

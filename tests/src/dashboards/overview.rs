@@ -222,6 +222,15 @@ fn http() -> Row {
             .p95_by("route", "http_server_request_duration_seconds", "%job")
             .bad_above(10.0, 30.0)
             .opens("logs", ""),
+            Panel::heatmap(
+                "Whole response",
+                "s",
+                "How many responses took how long, of every address.",
+                "http_server_request_duration_seconds",
+                "%job",
+            )
+            .bad_above(10.0, 30.0)
+            .opens("logs", ""),
             Panel::lines("In flight", "short", "Requests that have no complete response yet.")
                 .ask("{{method}} {{route}}", "sum by (method, route) (http_server_active_requests{%job})")
                 .bad_above(200.0, 256.0)
