@@ -116,9 +116,8 @@ impl Prometheus {
         let found = tokio::task::spawn_blocking(move || {
             let address = log.find_map(|line| {
                 writeln!(said, "{line}").expect("a string");
-                let listening = line.contains("Listening on") || line.contains("TLS is disabled");
-                let (_, address) = line.split_once(" address=").filter(|_| listening)?;
-                address.split(' ').next()?.parse::<SocketAddr>().ok().filter(|address| address.port() != 0)
+                let (_, address) = line.split_once("msg=\"Listening on\" address=")?;
+                address.parse::<SocketAddr>().ok()
             });
             // nobody may be kept waiting for room in the pipe
             std::thread::spawn(move || log.for_each(drop));

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -16,6 +15,7 @@ use rag_tower_tests::prometheus::{Prometheus, Series, files, now};
 use rag_tower_tests::server::{Server, Setup};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -48,11 +48,14 @@ const QUIET: [(&str, &str); 14] = [
     ("Oldest job that waits", "the same"),
     ("Owner's alerts", "there are no rules of the owner's"),
 ];
-/// The same, where a single figure may be below zero or at zero.
-const AT_ZERO: [(&str, &str); 3] = [
+/// The same, where chance decides, or the figure may be below zero.
+const AT_ZERO: [(&str, &str); 6] = [
     ("Error budget left", "asks fail on purpose, so it is used up"),
     ("OpenTelemetry spans", "there is no collector"),
     ("Files that failed", "what is sent can be read"),
+    ("Passages of a mean search", "a search that finds nothing is not certain"),
+    ("95 % of answers begin within 2.5 seconds", "all of them may"),
+    ("Database connections in use", "there may be none when the server looks"),
 ];
 
 /// A server with two model servers, and Prometheus before it.
@@ -147,17 +150,17 @@ impl Installation {
         let (server, tenant) = (&self.server, self.server.tenant());
         let begun = [Step::Send(model_stub::role()), Step::Send(model_stub::text("Một")), Step::Hang];
         self.stub.always_of(WRITER, Reply::steps(begun));
-        let (mut streaming, first) = stream(&tenant, &format!("{QUESTION} Và bảo lưu? ({n})")).await;
+        let (mut streaming, id) = stream(&tenant, &format!("{QUESTION} Và bảo lưu? ({n})")).await;
         while streaming.next().await.expect("some text").name != "delta" {}
         self.stub.always_of(WRITER, Reply::never());
-        let (silent, second) = stream(&tenant, &format!("{QUESTION} Và học bổng? ({n})")).await;
+        let mut silent = JoinSet::new();
+        let question = format!("{QUESTION} Và học bổng? ({n})");
+        silent.spawn(async move { ask(&tenant, &question).await });
         let socket = self.socket().await;
         self.prometheus.scrapes(2).await;
         drop((streaming, silent));
-        for id in [first, second] {
-            let row = server.row(&id).await;
-            assert_eq!(row["status"], "CANCELLED", "{row}");
-        }
+        let row = server.row(&id).await;
+        assert_eq!(row["status"], "CANCELLED", "{row}");
         // one that says more than it may
         self.flood(socket).await;
     }
@@ -299,9 +302,9 @@ async fn every_panel_of_every_dashboard_shows_what_happens() {
     let ended = now();
 
     let mut faults = Vec::new();
-    let asked = AtomicUsize::new(0);
-    for Query { dashboard, panel, expr } in queries() {
-        asked.fetch_add(1, Ordering::Relaxed);
+    let queries = queries();
+    assert!(queries.len() > 80, "{}", queries.len());
+    for Query { dashboard, panel, expr } in queries {
         let title = panel["title"].as_str().unwrap();
         let query = replaced(&expr, ended - began);
         let found = match expr.contains("$__range") {
@@ -319,7 +322,6 @@ async fn every_panel_of_every_dashboard_shows_what_happens() {
         }
     }
     assert!(faults.is_empty(), "{}\n\n{}", faults.join("\n"), installed.server.scrape().await);
-    assert!(asked.into_inner() > 80);
 
     by_name(prometheus, (began, ended)).await;
     narrowed(prometheus, ended).await;

@@ -6,7 +6,8 @@ pub(super) fn dashboard() -> Dashboard {
     Dashboard {
         uid: "rag-tower-isolation",
         title: "rag-tower / Isolation and auth",
-        about: "Whether tenants are kept apart, and when that was last shown; refused credentials, limits, and answers that failed closed.",
+        about: "Whether tenants are kept apart, and when that was last shown; refused credentials, limits, \
+                and answers that failed closed.",
         rows: vec![now(), shown(), closed(), kept_out()],
     }
 }
@@ -24,7 +25,12 @@ fn now() -> Row {
             .ask("", "sum(increase(rag_isolation_violations_total{%job}[$__range]))")
             .bad_above(0.001, 0.001)
             .opens("isolation", ""),
-            Panel::stat("Shown to hold", "short", "By the catalog's audit, by the active probe, and by the canary tenants. The worst server counts.")
+            Panel::stat(
+                "Shown to hold",
+                "short",
+                "By the catalog's audit, by the active probe, and by the canary tenants. The worst server \
+                 counts.",
+            )
                 .ask("{{check}}", "min by (check) (rag_isolation_audit_ok{%job})")
                 .called(&[("1", "yes", "green"), ("0", "no", "red")])
                 .bad_below(1.0, 1.0)
@@ -37,7 +43,11 @@ fn now() -> Row {
                 .named()
                 .opens("isolation", "")
                 .wide(8),
-            Panel::stat("Failed closed", "short", "Answers withheld because isolation could not be shown, over the time that is shown.")
+            Panel::stat(
+                "Failed closed",
+                "short",
+                "Answers withheld because isolation could not be shown, over the time that is shown.",
+            )
                 .ask("", "sum(increase(rag_fail_closed_total{%tenants}[$__range]))")
                 .bad_above(1.0, 100.0)
                 .opens("logs", "&status=FAIL_CLOSED"),
@@ -89,14 +99,23 @@ fn closed() -> Row {
     Row::charts(
         "Failed closed",
         [
-            Panel::stacked("By reason", "reqps", "store_unavailable is a store that is down; isolation and filter_unavailable want a look at once.")
-                .ask("{{reason}}", "sum by (reason) (rate(rag_fail_closed_total{%tenants}[%rate]))")
-                .bad_above(0.001, 0.1)
-                .opens("logs", "&status=FAIL_CLOSED&reason=${__field.labels.reason}"),
-            Panel::stacked("By tenant", "reqps", "The ten with the most. Tenants are told apart only with RAG_TOWER_METRICS_TENANTS.")
-                .ask("{{tenant}}", "topk(10, sum by (tenant) (rate(rag_fail_closed_total{%tenants}[%rate])))")
-                .bad_above(0.001, 0.1)
-                .opens("logs", "&status=FAIL_CLOSED&tenant_id=${__field.labels.tenant}"),
+            Panel::stacked(
+                "By reason",
+                "reqps",
+                "store_unavailable is a store that is down; isolation and filter_unavailable want a look \
+                 at once.",
+            )
+            .ask("{{reason}}", "sum by (reason) (rate(rag_fail_closed_total{%tenants}[%rate]))")
+            .bad_above(0.001, 0.1)
+            .opens("logs", "&status=FAIL_CLOSED&reason=${__field.labels.reason}"),
+            Panel::stacked(
+                "By tenant",
+                "reqps",
+                "The ten with the most. Tenants are told apart only with RAG_TOWER_METRICS_TENANTS.",
+            )
+            .ask("{{tenant}}", "topk(10, sum by (tenant) (rate(rag_fail_closed_total{%tenants}[%rate])))")
+            .bad_above(0.001, 0.1)
+            .opens("logs", "&status=FAIL_CLOSED&tenant_id=${__field.labels.tenant}"),
         ],
     )
 }
@@ -105,7 +124,11 @@ fn kept_out() -> Row {
     Row::charts(
         "Kept out",
         [
-            Panel::stacked("Refused credentials, by kind", "reqps", "wrong_password is somebody at the owner's login; unknown_key and invalid_token are callers.")
+            Panel::stacked(
+                "Refused credentials, by kind",
+                "reqps",
+                "wrong_password is somebody at the owner's login; unknown_key and invalid_token are callers.",
+            )
                 .ask("{{kind}}", "sum by (kind) (rate(rag_auth_failures_total{%job}[%rate]))")
                 .bad_above(0.1, 1.0)
                 .opens("audit", ""),
@@ -116,11 +139,19 @@ fn kept_out() -> Row {
                 )
                 .bad_above(1.0, 10.0)
                 .opens("audit", ""),
-            Panel::stacked("Rate limited", "reqps", "Asks above the limit of their tenant or key. RATE_LIMIT_PER_MINUTE=0 limits none.")
+            Panel::stacked(
+                "Rate limited",
+                "reqps",
+                "Asks above the limit of their tenant or key. RATE_LIMIT_PER_MINUTE=0 limits none.",
+            )
                 .ask("{{scope}}", "sum by (scope) (rate(rag_rate_limited_total{%job}[%rate]))")
                 .bad_above(1.0, 10.0)
                 .opens("logs", "&status=RATE_LIMITED"),
-            Panel::stacked("WebSockets ended by a limit", "short", "Over the interval, by which limit. slow_consumer is a caller that does not read.")
+            Panel::stacked(
+                "WebSockets ended by a limit",
+                "short",
+                "Over the interval, by which limit. slow_consumer is a caller that does not read.",
+            )
                 .ask("{{limit}}", "sum by (limit) (increase(rag_ws_limited_total{%job}[%rate]))")
                 .bad_above(1.0, 100.0)
                 .opens("system", ""),

@@ -21,10 +21,18 @@ fn now() -> Row {
     Row::tiles(
         "Now",
         [
-            Panel::stat("Calls", "reqps", "Calls to model servers: answers, follow-ups, routing and embeddings.")
+            Panel::stat(
+                "Calls",
+                "reqps",
+                "Calls to model servers: answers, follow-ups, routing and embeddings.",
+            )
                 .ask("", "sum(rate(gen_ai_client_operation_duration_seconds_count{%job}[%rate]))")
                 .opens("logs", ""),
-            Panel::stat("Calls that failed", "percentunit", "Share of calls with an error. One that a caller ended by going away is none.")
+            Panel::stat(
+                "Calls that failed",
+                "percentunit",
+                "Share of calls with an error. One that a caller ended by going away is none.",
+            )
                 .ask(
                     "",
                     r#"(sum(rate(gen_ai_client_operation_duration_seconds_count{%job,error_type!~"|cancelled"}[%rate])) or vector(0))
@@ -35,20 +43,34 @@ fn now() -> Row {
             Panel::stat("First piece, p95", "s", "From a call to the first piece of its answer.")
                 .ask(
                     "",
-                    "histogram_quantile(0.95, sum by (le) (rate(gen_ai_client_operation_time_to_first_chunk_seconds_bucket{%job}[%rate])))",
+                    "histogram_quantile(0.95, sum by (le) \
+                     (rate(gen_ai_client_operation_time_to_first_chunk_seconds_bucket{%job}[%rate])))",
                 )
                 .bad_above(1.0, 5.0)
                 .opens("logs", ""),
-            Panel::stat("Tokens", "short", "Tokens of asks over the time that is shown, prompts and answers, estimated ones included.")
+            Panel::stat(
+                "Tokens",
+                "short",
+                "Tokens of asks over the time that is shown, prompts and answers, estimated ones included.",
+            )
                 .ask("", "sum(increase(rag_tokens_total{%job}[$__range]))")
                 .opens("usage", ""),
-            Panel::stat("Cost", "currencyUSD", "Of asks whose model has a price, over the time that is shown.")
+            Panel::stat(
+                "Cost",
+                "currencyUSD",
+                "Of asks whose model has a price, over the time that is shown.",
+            )
                 .ask("", "sum(increase(rag_cost_usd_total{%job}[$__range]))")
                 .opens("usage", ""),
-            Panel::stat("Unpriced", "percentunit", "Share of tokens whose model has no price: what they cost is not in any figure.")
+            Panel::stat(
+                "Unpriced",
+                "percentunit",
+                "Share of tokens whose model has no price: what they cost is not in any figure.",
+            )
                 .ask(
                     "",
-                    "sum(increase(rag_unpriced_tokens_total{%job}[$__range])) / (sum(increase(rag_tokens_total{%job}[$__range])) > 0)",
+                    "sum(increase(rag_unpriced_tokens_total{%job}[$__range])) / \
+                     (sum(increase(rag_tokens_total{%job}[$__range])) > 0)",
                 )
                 .bad_above(0.001, 0.1)
                 .opens("usage", "&part=prices"),
@@ -63,17 +85,26 @@ fn calls() -> Row {
             Panel::stacked("Calls by model", "reqps", "By what was asked of which model.")
                 .ask(
                     "{{gen_ai_operation_name}} {{gen_ai_request_model}}",
-                    "sum by (gen_ai_operation_name, gen_ai_request_model) (rate(gen_ai_client_operation_duration_seconds_count{%job}[%rate]))",
+                    "sum by (gen_ai_operation_name, gen_ai_request_model) \
+                     (rate(gen_ai_client_operation_duration_seconds_count{%job}[%rate]))",
                 )
                 .opens("logs", "&model=${__field.labels.gen_ai_request_model}"),
-            Panel::stacked("Calls that failed, by error", "reqps", "`cancelled` is a caller that went away, which ends the call.")
+            Panel::stacked(
+                "Calls that failed, by error",
+                "reqps",
+                "`cancelled` is a caller that went away, which ends the call.",
+            )
                 .ask(
                     "{{gen_ai_provider_name}}: {{error_type}}",
                     r#"sum by (gen_ai_provider_name, error_type) (rate(gen_ai_client_operation_duration_seconds_count{%job,error_type!=""}[%rate]))"#,
                 )
                 .bad_above(0.1, 1.0)
                 .opens("logs", "&status=ERROR"),
-            Panel::lines("Whole call by model, p95", "s", "Nineteen of twenty calls are complete within this.")
+            Panel::lines(
+                "Whole call by model, p95",
+                "s",
+                "Nineteen of twenty calls are complete within this.",
+            )
                 .p95_by("gen_ai_request_model", CALLS, "%job")
                 .bad_above(10.0, 30.0)
                 .opens("logs", "&model=${__field.labels.gen_ai_request_model}"),
@@ -122,10 +153,15 @@ fn fallback() -> Row {
                 .ask("{{provider}}", "sum by (provider) (rate(rag_provider_retries_total{%job}[%rate]))")
                 .bad_above(0.1, 1.0)
                 .opens("logs", ""),
-            Panel::lines("Passed over", "reqps", "Asks that went on to the next provider because this one failed; the last writes extractive answers.")
-                .ask("{{provider}}", "sum by (provider) (rate(rag_provider_fallbacks_total{%job}[%rate]))")
-                .bad_above(0.01, 1.0)
-                .opens("logs", ""),
+            Panel::lines(
+                "Passed over",
+                "reqps",
+                "Asks that went on to the next provider because this one failed; the last writes \
+                 extractive answers.",
+            )
+            .ask("{{provider}}", "sum by (provider) (rate(rag_provider_fallbacks_total{%job}[%rate]))")
+            .bad_above(0.01, 1.0)
+            .opens("logs", ""),
         ],
     )
 }
@@ -134,22 +170,43 @@ fn tokens() -> Row {
     Row::charts(
         "Tokens",
         [
-            Panel::stacked("Tokens of asks", "cps", "Tokens each second, by model, and whether of prompts or answers.")
-                .ask("{{model}} {{type}}", "sum by (model, type) (rate(rag_tokens_total{%job}[%rate]))")
-                .opens("usage", ""),
-            Panel::lines("Share of estimated tokens", "percentunit", "Tokens that no model server has counted: four characters are taken for one.")
-                .ask(
-                    "{{model}}",
-                    r#"sum by (model) (rate(rag_tokens_total{%job,estimated="true"}[%rate])) / (sum by (model) (rate(rag_tokens_total{%job}[%rate])) > 0)"#,
-                )
-                .bad_above(0.5, 1.1)
-                .opens("usage", ""),
-            Panel::heatmap("Tokens of a prompt", "short", "As model servers count them.", USAGE, r#"%job,gen_ai_token_type="input""#)
-                .bad_above(8_192.0, 32_768.0)
-                .opens("logs", "&min_tokens=8192"),
-            Panel::heatmap("Tokens of an answer", "short", "As model servers count them.", USAGE, r#"%job,gen_ai_token_type="output""#)
-                .bad_above(2_048.0, 8_192.0)
-                .opens("logs", "&min_tokens=2048"),
+            Panel::stacked(
+                "Tokens of asks",
+                "cps",
+                "Tokens each second, by model, and whether of prompts or answers.",
+            )
+            .ask("{{model}} {{type}}", "sum by (model, type) (rate(rag_tokens_total{%job}[%rate]))")
+            .opens("usage", ""),
+            Panel::lines(
+                "Share of estimated tokens",
+                "percentunit",
+                "Tokens that no model server has counted: four characters are taken for one.",
+            )
+            .ask(
+                "{{model}}",
+                r#"sum by (model) (rate(rag_tokens_total{%job,estimated="true"}[%rate]))
+  / (sum by (model) (rate(rag_tokens_total{%job}[%rate])) > 0)"#,
+            )
+            .bad_above(0.5, 1.1)
+            .opens("usage", ""),
+            Panel::heatmap(
+                "Tokens of a prompt",
+                "short",
+                "As model servers count them.",
+                USAGE,
+                r#"%job,gen_ai_token_type="input""#,
+            )
+            .bad_above(8_192.0, 32_768.0)
+            .opens("logs", "&min_tokens=8192"),
+            Panel::heatmap(
+                "Tokens of an answer",
+                "short",
+                "As model servers count them.",
+                USAGE,
+                r#"%job,gen_ai_token_type="output""#,
+            )
+            .bad_above(2_048.0, 8_192.0)
+            .opens("logs", "&min_tokens=2048"),
         ],
     )
 }

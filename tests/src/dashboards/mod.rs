@@ -163,7 +163,8 @@ fn variables() -> Vec<Value> {
             "tenant",
             "Tenant",
             r#"label_values(rag_requests_total{job=~"$job"}, tenant)"#,
-            "Tenants that are told apart (RAG_TOWER_METRICS_TENANTS); without that there is nothing to choose",
+            "Tenants that are told apart (RAG_TOWER_METRICS_TENANTS); without that there is nothing to \
+             choose",
         ),
         json!({
             "type": "textbox", "name": "console", "label": "Owner console", "query": CONSOLE,

@@ -8,7 +8,8 @@ pub(super) fn dashboard() -> Dashboard {
     Dashboard {
         uid: "rag-tower-overview",
         title: "rag-tower / Overview",
-        about: "How many questions are asked, how many fail, how long they take, and whether the service levels hold. Start here.",
+        about: "How many questions are asked, how many fail, how long they take, and whether the service \
+                levels hold. Start here.",
         rows: vec![now(), requests(), errors(), durations(), levels(), http()],
     }
 }
@@ -17,7 +18,11 @@ fn now() -> Row {
     Row::tiles(
         "Now",
         [
-            Panel::stat("Asks", "reqps", "Questions that have ended, each second. The canaries' are left out.")
+            Panel::stat(
+                "Asks",
+                "reqps",
+                "Questions that have ended, each second. The canaries' are left out.",
+            )
                 .ask("", "sum(rate(rag_requests_total{%asks}[%rate]))")
                 .opens("logs", ""),
             Panel::stat(
@@ -32,14 +37,20 @@ fn now() -> Row {
             Panel::stat("First text, p95", "s", "Nineteen of twenty answers begin within this. All tenants.")
                 .ask(
                     "",
-                    "histogram_quantile(0.95, sum by (le) (rate(rag_time_to_first_token_seconds_bucket{%routes}[%rate])))",
+                    "histogram_quantile(0.95, sum by (le) \
+                     (rate(rag_time_to_first_token_seconds_bucket{%routes}[%rate])))",
                 )
                 .bad_above(1.0, 2.5)
                 .opens("logs", ""),
-            Panel::stat("Whole answer, p95", "s", "Nineteen of twenty answers are complete within this. All tenants.")
+            Panel::stat(
+                "Whole answer, p95",
+                "s",
+                "Nineteen of twenty answers are complete within this. All tenants.",
+            )
                 .ask(
                     "",
-                    "histogram_quantile(0.95, sum by (le) (rate(rag_request_duration_seconds_bucket{%routes}[%rate])))",
+                    "histogram_quantile(0.95, sum by (le) \
+                     (rate(rag_request_duration_seconds_bucket{%routes}[%rate])))",
                 )
                 .bad_above(10.0, 30.0)
                 .opens("logs", ""),
@@ -56,7 +67,11 @@ fn now() -> Row {
             )
             .bad_below(0.0, 0.25)
             .opens("logs", "&status=ERROR"),
-            Panel::stat("Alerts firing", "short", "Alerts of Prometheus. What each wants is in grafana/README.md.")
+            Panel::stat(
+                "Alerts firing",
+                "short",
+                "Alerts of Prometheus. What each wants is in grafana/README.md.",
+            )
                 .ask("", r#"count(ALERTS{alertstate="firing",%job}) or vector(0)"#)
                 .bad_above(1.0, 3.0),
         ],
@@ -67,10 +82,18 @@ fn requests() -> Row {
     Row::charts(
         "Rate",
         [
-            Panel::stacked("Asks by how they ended", "reqps", "A click leads to the requests with that status.")
+            Panel::stacked(
+                "Asks by how they ended",
+                "reqps",
+                "A click leads to the requests with that status.",
+            )
                 .ask("{{status}}", "sum by (status) (rate(rag_requests_total{%asks}[%rate]))")
                 .opens("logs", "&status=${__field.labels.status}"),
-            Panel::stacked("Asks by route", "reqps", "What answered: a search, a tool, or none when the ask ended before that.")
+            Panel::stacked(
+                "Asks by route",
+                "reqps",
+                "What answered: a search, a tool, or none when the ask ended before that.",
+            )
                 .ask("{{route}}", "sum by (route) (rate(rag_requests_total{%asks}[%rate]))")
                 .opens("logs", "&route=${__field.labels.route}"),
             Panel::stacked("Asks by channel", "reqps", "Where questions come from.")
@@ -92,7 +115,11 @@ fn errors() -> Row {
     Row::charts(
         "Errors",
         [
-            Panel::lines("Share that failed, by route", "percentunit", "Errors and asks that failed closed, of all of that route.")
+            Panel::lines(
+                "Share that failed, by route",
+                "percentunit",
+                "Errors and asks that failed closed, of all of that route.",
+            )
                 .ask(
                     "{{route}}",
                     r#"sum by (route) (rate(rag_requests_total{%asks,status=~"ERROR|FAIL_CLOSED"}[%rate]))
@@ -112,12 +139,17 @@ fn errors() -> Row {
             Panel::lines(
                 "Panics",
                 "short",
-                "Handlers that panicked, over the interval. The caller got a 500, and the server's log has the place. Never right.",
+                "Handlers that panicked, over the interval. The caller got a 500, and the server's log has \
+                 the place. Never right.",
             )
             .ask("panics", "sum(increase(rag_panics_total{%job}[%rate]))")
             .bad_above(1.0, 2.0)
             .opens("logs", "&status=ERROR"),
-            Panel::lines("Stopped by a limit", "reqps", "Asks above their rate limit, of a tenant or of one of its keys.")
+            Panel::lines(
+                "Stopped by a limit",
+                "reqps",
+                "Asks above their rate limit, of a tenant or of one of its keys.",
+            )
                 .ask("{{scope}}", "sum by (scope) (rate(rag_rate_limited_total{%job}[%rate]))")
                 .bad_above(1.0, 10.0)
                 .opens("logs", "&status=RATE_LIMITED"),
@@ -178,7 +210,8 @@ fn levels() -> Row {
                 Panel::lines(
                     "99.5 % of asks do not fail",
                     "short",
-                    "1 uses the budget up in just 30 days; 14.4, over an hour, uses a fiftieth of it in that hour and wakes somebody up.",
+                    "1 uses the budget up in just 30 days; 14.4, over an hour, uses a fiftieth of it in \
+                     that hour and wakes somebody up.",
                 ),
                 "rag_asks_failed",
                 "0.005",
@@ -189,7 +222,8 @@ fn levels() -> Row {
                 Panel::lines(
                     "95 % of answers begin within 2.5 seconds",
                     "short",
-                    "1 uses the budget up in just 30 days. A slow model is the usual cause: see LLM and cost.",
+                    "1 uses the budget up in just 30 days. A slow model is the usual cause: see LLM and \
+                     cost.",
                 ),
                 "rag_first_text_late",
                 "0.05",
