@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
+use super::Hold;
 use super::permit::Permit;
 use crate::answer::Answer;
 use crate::error::Error;
@@ -14,16 +15,16 @@ use crate::stage::PassOr;
 pin_project! {
     /// The future of [`Admission`](super::Admission). It keeps the permit until the answer has it.
     #[must_use = "futures do nothing unless polled"]
-    pub struct AdmissionFuture<F> {
+    pub struct AdmissionFuture<F, T = Answer> {
         #[pin]
-        inner: PassOr<F>,
+        inner: PassOr<F, T>,
         permit: Option<Permit>,
     }
 }
 
 // === impl AdmissionFuture ===
 
-impl<F> AdmissionFuture<F> {
+impl<F, T> AdmissionFuture<F, T> {
     pub(super) fn running(inner: F, permit: Permit) -> Self {
         Self { inner: PassOr::pass(inner), permit: Some(permit) }
     }
@@ -33,8 +34,8 @@ impl<F> AdmissionFuture<F> {
     }
 }
 
-impl<F: Future<Output = Result<Answer, Error>>> Future for AdmissionFuture<F> {
-    type Output = Result<Answer, Error>;
+impl<F: Future<Output = Result<T, Error>>, T: Hold> Future for AdmissionFuture<F, T> {
+    type Output = Result<T, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();

@@ -6,8 +6,9 @@
 //! let limits = AdmissionLayer::new(256).per_tenant(32);
 //! ```
 //!
-//! A permit is taken in `call`, because who asks is unknown before; it travels in the answer and is given back when the
-//! terminal event or an error is yielded, or when future or stream is dropped. There is no queue: an ask over the
+//! A permit is taken in `call`, because who asks is unknown before; it travels in the answer (or in whatever else can
+//! [`Hold`] it while it streams) and is given back when the terminal event or an error is yielded, or when future or
+//! stream is dropped. There is no queue: an ask over the
 //! limit is refused at once with [`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded) and a `Retry-After` of one
 //! second, so that a burst cannot turn into a wait for everybody.
 //!
@@ -16,10 +17,12 @@
 //! **Panics.** None; a panic inside gives the permit back while it unwinds.
 
 mod future;
+mod hold;
 mod layer;
 mod permit;
 mod service;
 
 pub use self::future::AdmissionFuture;
+pub use self::hold::Hold;
 pub use self::layer::AdmissionLayer;
 pub use self::service::Admission;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tower_service::Service;
 
+use super::Hold;
 use super::future::AdmissionFuture;
 use super::permit::{Full, Gate};
-use crate::answer::Answer;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::scoped::Scoped;
 
@@ -24,11 +24,11 @@ pub struct Admission<S> {
 impl<S, Req> Service<Req> for Admission<S>
 where
     Req: Scoped,
-    S: Service<Req, Response = Answer, Error = Error> + Clone,
+    S: Service<Req, Response: Hold, Error = Error> + Clone,
 {
-    type Response = Answer;
+    type Response = S::Response;
     type Error = Error;
-    type Future = AdmissionFuture<S::Future>;
+    type Future = AdmissionFuture<S::Future, S::Response>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx)

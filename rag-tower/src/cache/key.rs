@@ -6,59 +6,40 @@ use crate::ask::Ask;
 use crate::filter::Filter;
 use crate::passage::DocumentId;
 use crate::scoped::Scoped;
-use crate::tenant::{BranchId, Branches, CorpusId, Role, TenantId};
+use crate::tenant::{Branches, TenantId, TenantScope};
 use crate::trace::CachePartition;
 
 /// Everything that an answer without a conversation depends on. Keys are compared whole, never by a digest alone: no
 /// collision can hand one tenant another's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
-    tenant: TenantId,
-    /// None for every branch.
-    branches: Option<Box<[BranchId]>>,
-    role: Role,
-    shared: Box<[CorpusId]>,
+    /// What keeps tenants, branches and roles apart.
+    partition: CachePartition,
     question: Box<str>,
     filter: Filter,
-    epoch: Arc<str>,
 }
 
 // === impl Key ===
 
 impl Key {
     pub(super) fn of(ask: &Ask, epoch: Arc<str>) -> Self {
-        let scope = ask.scope();
         Self {
-            tenant: scope.tenant(),
-            branches: match scope.branches() {
-                Branches::All => None,
-                Branches::Only(some) => Some(sorted(some)),
-            },
-            role: scope.role(),
-            shared: sorted(scope.shared()),
+            partition: partition_of(ask.scope(), epoch),
             question: normalise(ask.question().as_str()),
             filter: ask.filter().clone(),
-            epoch,
         }
     }
 
-    /// All of it but the question and its filter: what keeps tenants, branches and roles apart.
-    pub(super) fn partition(&self) -> CachePartition {
-        CachePartition {
-            tenant_id: self.tenant,
-            branches: self.branches.clone(),
-            role: self.role,
-            shared: self.shared.clone(),
-            epoch: Arc::clone(&self.epoch),
-        }
+    /// All of it but the question and its filter.
+    pub(super) fn partition(&self) -> &CachePartition {
+        &self.partition
     }
 
     pub(super) fn tenant(&self) -> TenantId {
-        self.tenant
+        self.partition.tenant_id
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let ids = self.branches.as_ref().map_or(0, |branches| branches.len()) + self.shared.len();
         let filter: usize = self
             .filter
             .conditions()
@@ -70,7 +51,22 @@ impl Key {
                 }
             })
             .sum();
-        size_of::<Self>() + ids * size_of::<BranchId>() + self.question.len() + filter
+        size_of::<Self>() + self.partition.heap_bytes() + self.question.len() + filter
+    }
+}
+
+/// The part of a cache that a scope may be answered from: the part of every key that keeps tenants, branches and roles
+/// apart. `epoch` names what answers are made with.
+pub(crate) fn partition_of(scope: &TenantScope, epoch: Arc<str>) -> CachePartition {
+    CachePartition {
+        tenant_id: scope.tenant(),
+        branches: match scope.branches() {
+            Branches::All => None,
+            Branches::Only(some) => Some(sorted(some)),
+        },
+        role: scope.role(),
+        shared: sorted(scope.shared()),
+        epoch,
     }
 }
 
@@ -98,7 +94,7 @@ mod tests {
     use super::*;
     use crate::filter::Condition;
     use crate::stage::testing;
-    use crate::tenant::Grant;
+    use crate::tenant::{BranchId, Grant, Role};
 
     fn key(
         (tenant, branches, role, question, filter, epoch): &(

@@ -39,11 +39,12 @@ pub struct CacheLayer {
     counts: Counts,
 }
 
+/// What came of each look, of one cache.
 #[derive(Clone)]
-struct Counts {
-    hit: Counter,
-    miss: Counter,
-    bypass: Counter,
+pub(crate) struct Counts {
+    pub(crate) hit: Counter,
+    pub(crate) miss: Counter,
+    pub(crate) bypass: Counter,
 }
 
 type Epoch = dyn Fn(&TenantScope) -> Arc<str> + Send + Sync;
@@ -61,10 +62,7 @@ impl CacheLayer {
     /// A layer over a cache. `epoch` names what the tenant's answers are made with: the versions of prompt, model and
     /// documents. An answer of another epoch is not given again.
     pub fn new(cache: AnswerCache, epoch: impl Fn(&TenantScope) -> Arc<str> + Send + Sync + 'static) -> Self {
-        let count =
-            |result| metrics::counter!("rag_cache_requests_total", "cache" => "answer", "result" => result);
-        let counts = Counts { hit: count("hit"), miss: count("miss"), bypass: count("bypass") };
-        Self { cache, epoch: Arc::new(epoch), counts }
+        Self { cache, epoch: Arc::new(epoch), counts: Counts::of("answer") }
     }
 }
 
@@ -79,6 +77,16 @@ impl<S> Layer<S> for CacheLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         Cache { inner, layer: self.clone() }
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    pub(crate) fn of(cache: &'static str) -> Self {
+        let count =
+            |result| metrics::counter!("rag_cache_requests_total", "cache" => cache, "result" => result);
+        Self { hit: count("hit"), miss: count("miss"), bypass: count("bypass") }
     }
 }
 
@@ -109,12 +117,12 @@ impl<S: Answers<Ask>> Service<Ask> for Cache<S> {
             Ok(kept) => {
                 drop(inner);
                 self.layer.counts.hit.increment(1);
-                note(ask.trace(), CacheResult::Hit, Some(key.partition()));
+                note(ask.trace(), CacheResult::Hit, Some(key.partition().clone()));
                 ResponseFuture::new(std::future::ready(Ok(replay(&ask, &kept))))
             }
             Err(generation) => {
                 self.layer.counts.miss.increment(1);
-                note(ask.trace(), CacheResult::Miss, Some(key.partition()));
+                note(ask.trace(), CacheResult::Miss, Some(key.partition().clone()));
                 let (trace, most) = (ask.trace().clone(), cache.options().max_entry_bytes);
                 let answering = inner.call(ask);
                 ResponseFuture::new(async move {
@@ -132,7 +140,7 @@ impl<S: Answers<Ask>> Service<Ask> for Cache<S> {
 }
 
 /// Puts on the receipt what the cache did, and which part of it is the ask's.
-fn note(trace: &TraceHandle, result: CacheResult, partition: Option<CachePartition>) {
+pub(crate) fn note(trace: &TraceHandle, result: CacheResult, partition: Option<CachePartition>) {
     trace.receipt(|receipt| receipt.cache = Some(CacheUse { result, partition }));
 }
 

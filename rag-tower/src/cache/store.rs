@@ -1,48 +1,16 @@
-//! Where answers are kept: bounded in number, bytes and age.
+//! Where answers are kept.
 
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use lru::LruCache;
-use tokio::time::Instant;
-
+use super::bounded::{Bounded, CacheOptions};
 use super::key::Key;
 use crate::answer::Event;
 use crate::passage::DocumentId;
 use crate::tenant::TenantScope;
 
-/// How much is kept, and for how long.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct CacheOptions {
-    /// The most answers. Default: 10 000.
-    pub max_entries: usize,
-    /// The most bytes of all answers together. Default: 64 MiB.
-    pub max_bytes: usize,
-    /// The most bytes of one answer. Default: 64 KiB.
-    pub max_entry_bytes: usize,
-    /// The oldest an answer may be. Default: 10 minutes.
-    pub ttl: Duration,
-}
-
 /// Finished answers of all tenants, in this process. Clones share what is kept.
 #[derive(Clone, Debug)]
-pub struct AnswerCache(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    options: CacheOptions,
-    entries: Mutex<Entries>,
-}
-
-#[derive(Debug)]
-struct Entries {
-    by_key: LruCache<Key, (Instant, Kept)>,
-    bytes: usize,
-    /// Grows with every removal of documents: an answer that was begun before is not kept.
-    generation: u64,
-}
+pub struct AnswerCache(Arc<Bounded<Key, Kept>>);
 
 /// One answer, whole.
 #[derive(Clone, Debug)]
@@ -52,49 +20,35 @@ pub(super) struct Kept {
     pub(super) confidence: Option<f32>,
 }
 
-// === impl CacheOptions ===
-
-impl Default for CacheOptions {
-    fn default() -> Self {
-        Self {
-            max_entries: 10_000,
-            max_bytes: 64 * 1024 * 1024,
-            max_entry_bytes: 64 * 1024,
-            ttl: Duration::from_secs(600),
-        }
-    }
-}
-
 // === impl AnswerCache ===
 
 impl AnswerCache {
     /// An empty cache.
     #[must_use]
     pub fn new(options: CacheOptions) -> Self {
-        let most = NonZeroUsize::new(options.max_entries).unwrap_or(NonZeroUsize::MIN);
-        let entries = Entries { by_key: LruCache::new(most), bytes: 0, generation: 0 };
-        Self(Arc::new(Inner { options, entries: Mutex::new(entries) }))
+        Self(Arc::new(Bounded::new(options)))
     }
 
     /// Forgets every answer of the tenant.
     pub fn purge(&self, scope: &TenantScope) {
-        self.remove(scope, |_| true);
+        self.0.remove(|key, _| key.tenant() == scope.tenant());
     }
 
     /// Forgets every answer of the tenant that could cite this document, those being made right now included. Call it
     /// when a document was removed or replaced.
     pub fn purge_document(&self, scope: &TenantScope, document: DocumentId) {
-        self.remove(scope, |kept| {
-            kept.events.iter().any(|event| {
+        self.0.remove(|key, kept| {
+            let cites = |event: &Event| {
                 matches!(event, Event::Sources(sources) if sources.iter().any(|source| source.doc_id == document))
-            })
+            };
+            key.tenant() == scope.tenant() && kept.events.iter().any(cites)
         });
     }
 
     /// How many answers are kept, old ones included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries().by_key.len()
+        self.0.len()
     }
 
     /// True when none is kept.
@@ -106,82 +60,28 @@ impl AnswerCache {
     /// How many bytes are kept, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.entries().bytes
+        self.0.bytes()
     }
 
     pub(super) fn options(&self) -> &CacheOptions {
-        &self.0.options
+        self.0.options()
     }
 
     /// A kept answer; or else what [`put`](Self::put) wants to see again.
     pub(super) fn get(&self, key: &Key) -> Result<Kept, u64> {
-        let mut entries = self.entries();
-        match entries.by_key.get(key) {
-            Some((since, kept)) if since.elapsed() < self.0.options.ttl => Ok(kept.clone()),
-            Some(_) => {
-                entries.pop(key);
-                Err(entries.generation)
-            }
-            None => Err(entries.generation),
-        }
+        self.0.get(key)
     }
 
     /// Keeps an answer, unless it is too large or documents were removed since it was begun.
     pub(super) fn put(&self, key: Key, kept: Kept, generation: u64) {
-        let (size, options) = (size(&key, &kept), self.options());
-        let mut entries = self.entries();
-        if size > options.max_entry_bytes.min(options.max_bytes) || generation != entries.generation {
-            return;
-        }
-        entries.pop(&key);
-        while entries.bytes + size > options.max_bytes || entries.by_key.len() >= options.max_entries.max(1) {
-            if !entries.pop_oldest() {
-                break;
-            }
-        }
-        entries.bytes += size;
-        entries.by_key.put(key, (Instant::now(), kept));
-    }
-
-    fn remove(&self, scope: &TenantScope, goes: impl Fn(&Kept) -> bool) {
-        let mut entries = self.entries();
-        entries.generation += 1;
-        let gone: Vec<Key> = entries
-            .by_key
-            .iter()
-            .filter(|(key, (_, kept))| key.tenant() == scope.tenant() && goes(kept))
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in gone {
-            entries.pop(&key);
-        }
-    }
-
-    fn entries(&self) -> MutexGuard<'_, Entries> {
-        // A count that is off after a panic makes the cache smaller or larger, never wrong.
-        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        let size = size(&key, &kept);
+        self.0.put(key, kept, size, generation);
     }
 }
 
 impl Default for AnswerCache {
     fn default() -> Self {
         Self::new(CacheOptions::default())
-    }
-}
-
-// === impl Entries ===
-
-impl Entries {
-    fn pop(&mut self, key: &Key) {
-        if let Some((key, (_, kept))) = self.by_key.pop_entry(key) {
-            self.bytes = self.bytes.saturating_sub(size(&key, &kept));
-        }
-    }
-
-    fn pop_oldest(&mut self) -> bool {
-        let Some((key, (_, kept))) = self.by_key.pop_lru() else { return false };
-        self.bytes = self.bytes.saturating_sub(size(&key, &kept));
-        true
     }
 }
 
@@ -205,6 +105,8 @@ fn size(key: &Key, kept: &Kept) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::Ask;
     use crate::answer::Finish;

@@ -5,7 +5,7 @@
 //!   as one that failed.
 //! - [`RetryPolicy`] decides what is tried again, when, and how often in all; it goes into
 //!   [`tower::retry::Retry`].
-//! - [`Fallback`] asks providers in order until one answers.
+//! - [`Fallback`] asks providers in order until one answers, generators or any other whose requests are [`Alternate`].
 //!
 //! They nest in this order, outermost first: `Fallback`, then per provider `Retry`, `Primed`, the provider. Nothing is
 //! retried once an event has been seen.
@@ -26,7 +26,7 @@ mod retry;
 
 pub use self::extractive::Extractive;
 pub(crate) use self::extractive::NAME as EXTRACTIVE;
-pub use self::fallback::Fallback;
+pub use self::fallback::{Alternate, Failed, Fallback, Provides};
 pub use self::primed::Primed;
 pub use self::retry::{RetryPolicy, Retrying, retrying};
 

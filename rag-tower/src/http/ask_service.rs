@@ -10,15 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use tower::ServiceExt;
 use tower_service::Service;
 
-use super::wire::{check_content_type, request_id, wants_events};
+use super::wire::{check_content_type, read_within, request_id, wants_events};
 use super::{AnswerBody, AnswerFrames, AskRequest, DEFAULT_BODY_LIMIT, End, Problem, ServerFrame};
 use crate::ask::Ask;
 use crate::error::{BoxError, Error, Stage};
@@ -142,7 +141,7 @@ where
     }
     let scope: TenantScope = parts.extensions.remove().ok_or_else(|| AuthFailure::Missing.refuse())?;
     check_content_type(&parts.headers)?;
-    let body = read(body, &parts.headers, limits).await?;
+    let body = read_within(body, &parts.headers, limits.body_bytes, limits.body_time).await?;
 
     let mut ask = AskRequest::parse(&body)?.into_ask(scope)?;
     if let Some(trace) = parts.extensions.remove::<TraceHandle>() {
@@ -164,34 +163,6 @@ where
     let whole = collect(frames).await?;
     let json = serde_json::to_vec(&whole).map_err(|error| Error::internal(Stage::Http, error))?;
     Ok(respond("application/json", AnswerBody::from(Bytes::from(json))))
-}
-
-/// Reads a body within its limits.
-async fn read<B>(body: B, headers: &HeaderMap, limits: Limits) -> Result<Bytes, Problem>
-where
-    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
-{
-    let too_large = || {
-        let detail = format!("the body is too large: at most {} bytes", limits.body_bytes);
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
-    };
-    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > limits.body_bytes as u64) {
-        return Err(too_large());
-    }
-    let reading = Limited::new(body, limits.body_bytes).collect();
-    match tokio::time::timeout(limits.body_time, reading).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(Error::invalid(Stage::Http, "the body ended before it was complete")
-            .with_source(error)
-            .into()),
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "timeout",
-            "the body took too long: send it at once",
-        )),
-    }
 }
 
 async fn collect(mut frames: AnswerFrames) -> Result<Whole, Problem> {

@@ -32,6 +32,8 @@ pub use self::frame::{AnswerFrames, End, ServerFrame, TokenCounts};
 pub use self::origin::Origins;
 pub use self::problem::Problem;
 pub use self::ticket::{MemoryTickets, TICKET_LIFETIME, TicketFuture, TicketHolder, TicketService, Tickets};
+#[cfg(feature = "openai")]
+pub(crate) use self::wire::read_within;
 pub use self::wire::{AskRequest, DEFAULT_BODY_LIMIT};
 pub use self::ws::{ClientFrame, FrameSink, MAX_WAITING_MESSAGES, WsLimit, converse};
 #[cfg(feature = "axum")]

@@ -63,6 +63,12 @@ impl Problem {
         self.0.kind
     }
 
+    /// What callers are told.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// The body.
     #[must_use]
     pub fn to_json(&self) -> Bytes {
@@ -71,7 +77,8 @@ impl Problem {
     }
 
     /// A whole response: status, body, `Content-Type`, `Cache-Control: no-store`, and where they apply
-    /// `Retry-After` and `WWW-Authenticate`.
+    /// `Retry-After` and `WWW-Authenticate`. The problem itself is among the extensions, for a layer further out that says it
+    /// in another form.
     #[must_use]
     pub fn into_response<B: From<Bytes>>(self) -> Response<B> {
         let mut response = Response::new(B::from(self.to_json()));
@@ -85,6 +92,7 @@ impl Problem {
         if self.0.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -1,12 +1,17 @@
 //! What a client sends: read strictly, with messages that say what to mend.
 
-use http::header::{ACCEPT, CONTENT_TYPE};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 
 use super::Problem;
 use crate::ask::{Ask, Channel, Question, SessionId};
-use crate::error::{Error, Stage};
+use crate::error::{BoxError, Error, Stage};
 use crate::tenant::{BranchId, TenantScope};
 
 /// The longest body accepted, in bytes, unless configured otherwise: the longest question, every character escaped.
@@ -134,6 +139,39 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
         "unsupported_media_type",
         "send the question as \"Content-Type: application/json\"",
     ))
+}
+
+/// Reads a body of at most `most` bytes within `time`.
+pub(crate) async fn read_within<B>(
+    body: B,
+    headers: &HeaderMap,
+    most: usize,
+    time: Duration,
+) -> Result<Bytes, Problem>
+where
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
+    let too_large = || {
+        let detail = format!("the body is too large: at most {most} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+    };
+    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > most as u64) {
+        return Err(too_large());
+    }
+    let reading = Limited::new(body, most).collect();
+    match tokio::time::timeout(time, reading).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => Err(Error::invalid(Stage::Http, "the body ended before it was complete")
+            .with_source(error)
+            .into()),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timeout",
+            "the body took too long: send it at once",
+        )),
+    }
 }
 
 /// True when the client would rather have server-sent events than JSON.

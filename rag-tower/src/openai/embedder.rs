@@ -78,7 +78,11 @@ impl OpenAiEmbedder {
             match timeout_at(by, response.chunk()).await {
                 Err(_) => return Err(refusal::silent(self.endpoint.name(), Stage::Embed)),
                 Ok(Err(error)) => {
-                    return Err(refusal::unreachable(self.endpoint.name(), Stage::Embed, error));
+                    return Err(refusal::unreachable(
+                        self.endpoint.name(),
+                        Stage::Embed,
+                        error.without_url(),
+                    ));
                 }
                 Ok(Ok(None)) => break,
                 Ok(Ok(Some(chunk))) if all.len() + chunk.len() > LONGEST => {

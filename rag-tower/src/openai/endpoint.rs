@@ -21,6 +21,8 @@ struct Inner {
     name: Arc<str>,
     base: Url,
     client: Client,
+    authorization: Option<HeaderValue>,
+    connect: Duration,
     first_event: Duration,
     idle: Duration,
 }
@@ -62,6 +64,26 @@ impl Endpoint {
         self.0.base.host_str() == Some("api.openai.com")
     }
 
+    /// The base URL.
+    pub(super) fn base(&self) -> &str {
+        self.0.base.as_str()
+    }
+
+    /// True when it is spoken to over TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.0.base.scheme() == "https"
+    }
+
+    /// The key, as a header.
+    pub(super) fn authorization(&self) -> Option<&HeaderValue> {
+        self.0.authorization.as_ref()
+    }
+
+    /// How long connecting may take.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.0.connect
+    }
+
     /// How long may pass between two pieces of an answer.
     pub(super) fn idle(&self) -> Duration {
         self.0.idle
@@ -80,12 +102,12 @@ impl Endpoint {
         by: Instant,
         stage: Stage,
     ) -> Result<Response, Error> {
-        let url = format!("{}{path}", self.0.base.as_str().trim_end_matches('/'));
+        let url = format!("{}{path}", self.base().trim_end_matches('/'));
         let body = serde_json::to_vec(body).map_err(|error| Error::internal(stage, error))?;
         let sending = self.0.client.post(url).header(CONTENT_TYPE, "application/json").body(body).send();
         let response = match timeout_at(by, sending).await {
             Err(_) => return Err(refusal::silent(self.name(), stage)),
-            Ok(Err(error)) => return Err(refusal::unreachable(self.name(), stage, error)),
+            Ok(Err(error)) => return Err(refusal::unreachable(self.name(), stage, error.without_url())),
             Ok(Ok(response)) => response,
         };
         if response.status().is_success() {
@@ -150,9 +172,11 @@ impl EndpointBuilder {
     /// query or a fragment, and for a key that cannot be a header's value.
     pub fn build(self) -> Result<Endpoint, Error> {
         let base = base_url(&self.base_url)?;
+        let authorization = authorization(self.key.as_deref())?;
+        let headers = authorization.iter().map(|key| (AUTHORIZATION, key.clone()));
         let client = Client::builder()
             .tls_backend_preconfigured(tls::config(base.scheme() == "https", Stage::Generate)?)
-            .default_headers(headers(self.key.as_deref())?)
+            .default_headers(HeaderMap::from_iter(headers))
             // A redirect would carry the question, and perhaps the key, to who knows where.
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -161,7 +185,15 @@ impl EndpointBuilder {
             .build()
             .map_err(|error| Error::internal(Stage::Generate, error))?;
         let name = self.name.unwrap_or_else(|| base.host_str().unwrap_or_default().into());
-        Ok(Endpoint(Arc::new(Inner { name, base, client, first_event: self.first_event, idle: self.idle })))
+        Ok(Endpoint(Arc::new(Inner {
+            name,
+            base,
+            client,
+            authorization,
+            connect: self.connect,
+            first_event: self.first_event,
+            idle: self.idle,
+        })))
     }
 }
 
@@ -191,18 +223,15 @@ fn base_url(text: &str) -> Result<Url, Error> {
     }
 }
 
-fn headers(key: Option<&str>) -> Result<HeaderMap, Error> {
-    let mut headers = HeaderMap::new();
-    if let Some(key) = key.map(str::trim).filter(|key| !key.is_empty()) {
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| {
-            Error::new(ErrorKind::InvalidInput, Stage::Generate).with_message(
-                "the model key holds characters that no key has: copy it again, without line breaks",
-            )
-        })?;
-        bearer.set_sensitive(true);
-        headers.insert(AUTHORIZATION, bearer);
-    }
-    Ok(headers)
+fn authorization(key: Option<&str>) -> Result<Option<HeaderValue>, Error> {
+    let Some(key) = key.map(str::trim).filter(|key| !key.is_empty()) else { return Ok(None) };
+    let mut bearer = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| {
+        Error::new(ErrorKind::InvalidInput, Stage::Generate).with_message(
+            "the model key holds characters that no key has: copy it again, without line breaks",
+        )
+    })?;
+    bearer.set_sensitive(true);
+    Ok(Some(bearer))
 }
 
 #[cfg(test)]

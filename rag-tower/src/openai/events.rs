@@ -226,10 +226,7 @@ impl Reading {
     }
 
     fn truncated(&self) -> Error {
-        Error::new(ErrorKind::Truncated, Stage::Generate).with_message(format!(
-            "the model provider {} ended its answer before it was complete",
-            self.provider()
-        ))
+        refusal::truncated(self.provider())
     }
 
     fn provider(&self) -> &str {

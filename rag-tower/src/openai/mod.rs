@@ -32,6 +32,7 @@ mod events;
 mod generator;
 mod meter;
 mod refusal;
+pub mod relay;
 mod reranker;
 mod sse;
 mod wire;

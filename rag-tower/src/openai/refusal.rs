@@ -7,7 +7,7 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
 use super::wire::WireError;
-use crate::error::{Error, ErrorKind, Stage};
+use crate::error::{BoxError, Error, ErrorKind, Stage};
 
 /// As much of an error's body as is read.
 const MOST_BODY: usize = 16 * 1024;
@@ -26,11 +26,11 @@ pub(super) fn silent(provider: &str, stage: Stage) -> Error {
         .with_message(format!("the model provider {provider} did not answer in time; try again"))
 }
 
-/// No connection, or one that broke before the response.
-pub(super) fn unreachable(provider: &str, stage: Stage, error: reqwest::Error) -> Error {
+/// No connection, or one that broke before the response. `error` must not hold the URL.
+pub(super) fn unreachable(provider: &str, stage: Stage, error: impl Into<BoxError>) -> Error {
     Error::new(ErrorKind::ProviderUnavailable, stage)
         .with_message(format!("the model provider {provider} cannot be reached; try again"))
-        .with_source(error.without_url())
+        .with_source(error)
 }
 
 /// Something that is not the protocol. `what` must not hold anything the provider sent.
@@ -51,8 +51,6 @@ pub(super) fn unreadable(provider: &str, stage: Stage, error: &serde_json::Error
 
 /// A status that is not success.
 pub(super) async fn refused(provider: &str, stage: Stage, mut response: Response) -> Error {
-    let status = response.status();
-    let retry_after = retry_after(response.headers(), SystemTime::now());
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         body.extend_from_slice(&chunk);
@@ -60,8 +58,25 @@ pub(super) async fn refused(provider: &str, stage: Stage, mut response: Response
             break;
         }
     }
-    let code = serde_json::from_slice::<ErrorBody>(&body).ok().and_then(|body| body.error.identifier());
-    by_status(provider, stage, status, code, retry_after)
+    of(provider, stage, (response.status(), response.headers()), &body, SystemTime::now())
+}
+
+/// The error of a status that is not success, of whose body only a code is read.
+pub(super) fn of(
+    provider: &str,
+    stage: Stage,
+    (status, headers): (StatusCode, &HeaderMap),
+    body: &[u8],
+    now: SystemTime,
+) -> Error {
+    let code = serde_json::from_slice::<ErrorBody>(body).ok().and_then(|body| body.error.identifier());
+    by_status(provider, stage, status, code, retry_after(headers, now))
+}
+
+/// A body that ended too early.
+pub(super) fn truncated(provider: &str) -> Error {
+    Error::new(ErrorKind::Truncated, Stage::Generate)
+        .with_message(format!("the model provider {provider} ended its answer before it was complete"))
 }
 
 /// The error of an error object inside a stream that began with `200 OK`.

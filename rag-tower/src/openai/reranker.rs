@@ -90,7 +90,11 @@ impl HttpReranker {
             match timeout_at(by, response.chunk()).await {
                 Err(_) => return Err(refusal::silent(self.endpoint.name(), Stage::Rerank)),
                 Ok(Err(error)) => {
-                    return Err(refusal::unreachable(self.endpoint.name(), Stage::Rerank, error));
+                    return Err(refusal::unreachable(
+                        self.endpoint.name(),
+                        Stage::Rerank,
+                        error.without_url(),
+                    ));
                 }
                 Ok(Ok(None)) => break,
                 Ok(Ok(Some(chunk))) if all.len() + chunk.len() > LONGEST => {

@@ -25,6 +25,9 @@ struct Choice {
     delta: Option<Content>,
     #[serde(default)]
     finish_reason: Option<Arc<str>>,
+    /// Of a completion that is no chat.
+    #[serde(default)]
+    text: Option<Arc<str>>,
 }
 
 #[derive(Deserialize)]
@@ -42,7 +45,7 @@ struct WireUsage {
 }
 
 /// An error object. Its message is not read: it may quote the key or the question.
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct WireError {
     #[serde(default)]
     code: Option<Value>,
@@ -69,7 +72,9 @@ pub(super) struct Vector {
 impl Completion {
     /// The text of the first choice, when there is any.
     pub(super) fn text(&self) -> Option<&Arc<str>> {
-        self.choice()?.delta.as_ref()?.content.as_ref().filter(|text| !text.is_empty())
+        let choice = self.choice()?;
+        let said = choice.delta.as_ref().and_then(|delta| delta.content.as_ref()).or(choice.text.as_ref());
+        said.filter(|text| !text.is_empty())
     }
 
     /// Why the first choice ended, once it has.
@@ -82,6 +87,13 @@ impl Completion {
         let usage = self.usage.as_ref()?;
         let (input_tokens, output_tokens) = (usage.prompt_tokens?, usage.completion_tokens?);
         Some(Usage { input_tokens, output_tokens, estimated: false })
+    }
+
+    /// The usage, where what is made is no text: then there are tokens of the prompt alone.
+    pub(super) fn usage_so_far(&self) -> Option<Usage> {
+        let usage = self.usage.as_ref()?;
+        let output_tokens = usage.completion_tokens.unwrap_or_default();
+        Some(Usage { input_tokens: usage.prompt_tokens?, output_tokens, estimated: false })
     }
 
     fn choice(&self) -> Option<&Choice> {

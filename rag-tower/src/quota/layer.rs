@@ -38,9 +38,9 @@ struct Limits<T> {
 pin_project! {
     /// The future of [`RateLimit`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct RateLimitFuture<F> {
+    pub struct RateLimitFuture<F, T = Answer> {
         #[pin]
-        inner: Either<F, ResponseFuture>,
+        inner: Either<F, ResponseFuture<T>>,
     }
 }
 
@@ -94,12 +94,12 @@ impl<T> fmt::Debug for RateLimitLayer<T> {
 impl<S, T, Req> Service<Req> for RateLimit<S, T>
 where
     Req: Scoped + Send + 'static,
-    S: Service<Req, Response = Answer, Error = Error, Future: Send> + Clone + Send + 'static,
+    S: Service<Req, Error = Error, Future: Send> + Clone + Send + 'static,
     T: RateLimitStore,
 {
-    type Response = Answer;
+    type Response = S::Response;
     type Error = Error;
-    type Future = RateLimitFuture<S::Future>;
+    type Future = RateLimitFuture<S::Future, S::Response>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx)
@@ -135,8 +135,8 @@ impl<S, T> fmt::Debug for RateLimit<S, T> {
 
 // === impl RateLimitFuture ===
 
-impl<F: Future<Output = Result<Answer, Error>>> Future for RateLimitFuture<F> {
-    type Output = Result<Answer, Error>;
+impl<F: Future<Output = Result<T, Error>>, T> Future for RateLimitFuture<F, T> {
+    type Output = Result<T, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.project().inner.poll(cx)
@@ -152,10 +152,10 @@ impl<T: RateLimitStore> Limits<T> {
 
     async fn check(&self, scope: &TenantScope) -> Result<(), Error> {
         if let Some(key) = RateKey::of_key(scope) {
-            self.take(key, self.key, "key", "this credential has used up its questions per minute").await?;
+            self.take(key, self.key, "key", "this credential has used up its requests per minute").await?;
         }
         let key = RateKey::of_tenant(scope);
-        self.take(key, self.tenant, "tenant", "your organisation has used up its questions per minute").await
+        self.take(key, self.tenant, "tenant", "your organisation has used up its requests per minute").await
     }
 
     async fn take(

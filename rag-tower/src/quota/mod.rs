@@ -1,4 +1,5 @@
-//! Any [`Scoped`](crate::Scoped) request in, the same out: how many asks per minute, per tenant and per key.
+//! Any [`Scoped`](crate::Scoped) request in, the same out: how many asks per minute, per tenant and per key. What comes
+//! back is the inner service's own, whatever that is.
 //!
 //! ```
 //! use rag_tower::quota::{MemoryRateLimits, Quota, RateLimitLayer};

@@ -16,10 +16,10 @@ pub struct ResponseFuture<T = Answer>(Pin<Box<dyn Future<Output = Result<T, Erro
 pin_project! {
     /// The future of a stage that either answers at once or passes the ask on: nothing is boxed.
     #[must_use = "futures do nothing unless polled"]
-    pub struct PassOr<F> {
+    pub struct PassOr<F, T = Answer> {
         #[pin]
         inner: Option<F>,
-        ready: Option<Result<Answer, Error>>,
+        ready: Option<Result<T, Error>>,
     }
 }
 
@@ -47,18 +47,18 @@ impl<T> std::fmt::Debug for ResponseFuture<T> {
 
 // === impl PassOr ===
 
-impl<F> PassOr<F> {
+impl<F, T> PassOr<F, T> {
     pub(crate) fn pass(inner: F) -> Self {
         Self { inner: Some(inner), ready: None }
     }
 
-    pub(crate) fn ready(result: Result<Answer, Error>) -> Self {
+    pub(crate) fn ready(result: Result<T, Error>) -> Self {
         Self { inner: None, ready: Some(result) }
     }
 }
 
-impl<F: Future<Output = Result<Answer, Error>>> Future for PassOr<F> {
-    type Output = Result<Answer, Error>;
+impl<F: Future<Output = Result<T, Error>>, T> Future for PassOr<F, T> {
+    type Output = Result<T, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();

@@ -189,6 +189,8 @@ impl Guard {
             hit.score = finite(hit.score);
             hit.fused = finite(hit.fused);
         }
+        // Whoever has set the outcome has said what went wrong, too.
+        let error = if facts.outcome.is_some() { facts.error.or(error) } else { error.or(facts.error) };
         let outcome = facts.outcome.unwrap_or(outcome);
         Some(TraceRow {
             trace_id,
@@ -202,7 +204,7 @@ impl Guard {
             route: facts.route,
             receipt: Some(facts.receipt.at_end(&outcome)),
             outcome,
-            error: error.or(facts.error),
+            error,
             latency,
             ttft: facts.ttft.or(self.ttft),
             question: entry.question.or(facts.question),

@@ -90,7 +90,7 @@ pub enum CacheResult {
 }
 
 /// The part of the cache that an ask may be answered from: what of a key is not the question itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CachePartition {
     /// The tenant.
@@ -175,10 +175,17 @@ impl IsolationReceipt {
             ids * size_of::<BranchId>() + conditions.sum::<usize>()
         });
         let partition = self.cache.as_ref().and_then(|cache| cache.partition.as_ref());
-        let ids = partition.map_or(0, |partition| {
-            partition.branches.as_ref().map_or(0, |branches| branches.len()) + partition.shared.len()
-        });
-        confines + ids * size_of::<BranchId>()
+        confines + partition.map_or(0, CachePartition::heap_bytes)
+    }
+}
+
+// === impl CachePartition ===
+
+impl CachePartition {
+    /// What it takes in memory besides its own size, in bytes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let ids = self.branches.as_ref().map_or(0, |branches| branches.len()) + self.shared.len();
+        ids * size_of::<BranchId>()
     }
 }
 

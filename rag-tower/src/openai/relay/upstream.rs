@@ -1,0 +1,275 @@
+//! [`Call`] in, a provider's own reply out: the leaf.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Request, Response, Uri};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tower_service::Service;
+
+use super::super::{Endpoint, refusal, tls};
+use super::body::{Reply, ReplyBody};
+use super::call::Call;
+use super::headers;
+use crate::admission::Hold;
+use crate::error::{Error, ErrorKind, Stage};
+use crate::scoped::Scoped;
+use crate::stage::ResponseFuture;
+
+/// A provider that calls are passed on to, with its key in the place of the client's.
+///
+/// Connections are kept and used again. Of the [`Endpoint`] it takes address, key, name and patience: the time to the
+/// first event is that to the reply's head (of a reply that is not streamed, the time to all of it). What is passed and
+/// what is not is in the [module](super).
+///
+/// **Readiness:** always ready. **Cancellation:** dropping the future or the reply closes the connection, which stops the
+/// generation. **Panics:** none of its own.
+#[derive(Clone)]
+pub struct Upstream(Arc<Inner>);
+
+struct Inner {
+    endpoint: Endpoint,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    model: Option<Arc<str>>,
+}
+
+/// Among a reply's extensions: the provider refused or failed, and said so itself.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    kind: ErrorKind,
+    message: Arc<str>,
+}
+
+pin_project! {
+    /// A provider's body, for as long as somebody is patient.
+    struct Patient {
+        #[pin]
+        inner: Incoming,
+        provider: Arc<str>,
+        idle: Duration,
+        last: Instant,
+        alarm: Option<Pin<Box<Sleep>>>,
+    }
+}
+
+/// As much of a refusal as is passed on, in bytes.
+const MOST_REFUSAL: usize = 256 * 1024;
+/// How long a refusal's body may take.
+const REFUSAL_TIME: Duration = Duration::from_secs(10);
+/// How long a connection that nobody uses is kept.
+const IDLE_CONNECTION: Duration = Duration::from_secs(60);
+/// A shorter key is no secret, and would be found in any text.
+const SHORTEST_SECRET: usize = 8;
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// A provider. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when TLS cannot be set up.
+    pub fn new(endpoint: &Endpoint) -> Result<Self, Error> {
+        let mut tls = tls::config(endpoint.is_secure())?;
+        // The connector says these itself.
+        tls.alpn_protocols.clear();
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(endpoint.connect_timeout()));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE_CONNECTION)
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .build(connector);
+        Ok(Self(Arc::new(Inner { endpoint: endpoint.clone(), client, model: None })))
+    }
+
+    /// Sends every call for this model, whichever the client names: for a second provider, which has other models.
+    /// Default: the client's.
+    #[must_use]
+    pub fn with_model(self, model: impl Into<Arc<str>>) -> Self {
+        let Inner { endpoint, client, .. } = &*self.0;
+        let (endpoint, client) = (endpoint.clone(), client.clone());
+        Self(Arc::new(Inner { endpoint, client, model: Some(model.into()) }))
+    }
+}
+
+impl Service<Call> for Upstream {
+    type Response = Reply;
+    type Error = Error;
+    type Future = ResponseFuture<Reply>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let inner = Arc::clone(&self.0);
+        ResponseFuture::new(async move { inner.send(call).await })
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream")
+            .field("endpoint", &self.0.endpoint)
+            .field("model", &self.0.model)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    async fn send(&self, call: Call) -> Result<Reply, Error> {
+        let timer = call.trace().time(Stage::Generate);
+        let provider = self.endpoint.name();
+        if let Some(model) = self.model.as_ref().or(call.model()) {
+            call.trace().set_provider(Arc::clone(provider), Arc::clone(model));
+        }
+        let request = self.request(&call)?;
+        drop(call);
+        let by = self.endpoint.first_by();
+        let response = match timeout_at(by, self.client.request(request)).await {
+            Err(_) => return Err(refusal::silent(provider, Stage::Generate)),
+            Ok(Err(error)) => return Err(refusal::unreachable(provider, Stage::Generate, error)),
+            Ok(Ok(response)) => response,
+        };
+        if !response.status().is_success() {
+            return self.refused(response).await;
+        }
+        let (parts, body) = response.into_parts();
+        let patient = Patient {
+            inner: body,
+            provider: Arc::clone(provider),
+            idle: self.endpoint.idle(),
+            last: Instant::now(),
+            alarm: None,
+        };
+        Ok(self.reply(&parts, ReplyBody::live(patient)).hold(timer))
+    }
+
+    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, Error> {
+        let uri = format!("{}{}", self.endpoint.base().trim_end_matches('/'), call.rest());
+        let uri = Uri::try_from(uri).map_err(|error| Error::internal(Stage::Generate, error))?;
+        let body = match &self.model {
+            Some(model) => call.body_for(model),
+            None => call.body().clone(),
+        };
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = call.method().clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers::to_provider(call.headers());
+        if let Some(key) = self.endpoint.authorization() {
+            request.headers_mut().insert(AUTHORIZATION, key.clone());
+        }
+        Ok(request)
+    }
+
+    /// What a client gets to see of a provider's head.
+    fn reply(&self, parts: &http::response::Parts, body: ReplyBody) -> Reply {
+        let mut reply = Response::new(body);
+        *reply.status_mut() = parts.status;
+        *reply.headers_mut() = headers::to_client(&parts.headers, |value| self.quotes_key(value));
+        reply
+    }
+
+    /// A status that is not success: the provider's own words, unless they are about our key.
+    async fn refused(&self, response: Response<Incoming>) -> Result<Reply, Error> {
+        let (parts, body) = response.into_parts();
+        let reading = Limited::new(body, MOST_REFUSAL).collect();
+        let body = match timeout_at(Instant::now() + REFUSAL_TIME, reading).await {
+            Ok(Ok(body)) => Some(body.to_bytes()),
+            _ => None,
+        };
+        let error = refusal::of(
+            self.endpoint.name(),
+            Stage::Generate,
+            (parts.status, &parts.headers),
+            body.as_deref().unwrap_or_default(),
+            SystemTime::now(),
+        );
+        let ours = matches!(parts.status.as_u16(), 300..=399 | 401 | 403 | 407);
+        match body.filter(|body| !ours && !self.quotes_key(body)) {
+            Some(body) => {
+                let mut reply = self.reply(&parts, ReplyBody::from(body));
+                let refused = Refused { kind: error.kind(), message: error.to_string().into() };
+                reply.extensions_mut().insert(refused);
+                Ok(reply)
+            }
+            None => Err(error),
+        }
+    }
+
+    fn quotes_key(&self, text: &[u8]) -> bool {
+        let bearer = self.endpoint.authorization().map_or(&b""[..], HeaderValue::as_bytes);
+        let key = bearer.strip_prefix(b"Bearer ").unwrap_or_default();
+        key.len() >= SHORTEST_SECRET && text.windows(key.len()).any(|window| window == key)
+    }
+}
+
+// === impl Refused ===
+
+impl Refused {
+    pub(super) fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    pub(super) fn message(&self) -> &Arc<str> {
+        &self.message
+    }
+}
+
+// === impl Patient ===
+
+impl Body for Patient {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.project();
+        if let Poll::Ready(item) = this.inner.poll_frame(cx) {
+            *this.last = Instant::now();
+            return Poll::Ready(
+                item.map(|frame| frame.map_err(|error| refusal::truncated(this.provider).with_source(error))),
+            );
+        }
+        // The alarm is not set anew for each frame: it looks at its own pace when the last one was.
+        let alarm = this.alarm.get_or_insert_with(|| Box::pin(sleep_until(*this.last + *this.idle)));
+        while alarm.as_mut().poll(cx).is_ready() {
+            let until = *this.last + *this.idle;
+            if until <= Instant::now() {
+                return Poll::Ready(Some(Err(refusal::silent(this.provider, Stage::Generate))));
+            }
+            alarm.as_mut().reset(until);
+        }
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
