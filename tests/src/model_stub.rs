@@ -1,5 +1,5 @@
-//! A model server that says what it is told to: chat completions (streamed or whole) and embeddings as the OpenAI API
-//! has them on the wire, an order of passages as a reranker gives it, and the faults that real providers show.
+//! A model server that says what it is told to: chat completions (streamed or whole), embeddings and the list of models as
+//! the OpenAI API has them on the wire, an order of passages as a reranker gives it, and the faults that real providers show.
 //!
 //! Each request takes the standing [`Reply`] of the model that it names, else the next scripted one; when none is left it
 //! takes the standing one of all, and without that a short friendly answer. Requests are counted and kept, and a client that goes away before the end is noticed.
@@ -15,7 +15,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use bytes::Bytes;
 use futures_util::stream;
@@ -46,6 +46,8 @@ pub struct Recorded {
     pub headers: HeaderMap,
     /// The JSON body, or null when it was none.
     pub body: Value,
+    /// The body, byte for byte.
+    pub bytes: Bytes,
 }
 
 /// What a request gets.
@@ -80,6 +82,7 @@ struct Shared {
     calls: AtomicUsize,
     aborts: AtomicUsize,
     aborted: Notify,
+    called: Notify,
 }
 
 /// Counts an abort unless the response came to its end.
@@ -107,6 +110,7 @@ impl ModelStub {
             .route("/v1/chat/completions", post(chat))
             .route("/v1/embeddings", post(embeddings))
             .route("/v1/rerank", post(rerank))
+            .route("/v1/models", get(models))
             .with_state(Arc::clone(&shared));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("a bound address");
@@ -154,6 +158,20 @@ impl ModelStub {
     pub fn requests_of(&self, model: &str) -> Vec<Value> {
         let bodies = self.requests().into_iter().map(|request| request.body);
         bodies.filter(|body| body["model"] == model).collect()
+    }
+
+    /// Waits until so many requests have come; panics when that takes ten seconds.
+    pub async fn wait_for_calls(&self, n: usize) {
+        let enough = async {
+            loop {
+                let changed = self.shared.called.notified();
+                if self.calls() >= n {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        timeout(Duration::from_secs(10), enough).await.expect("the requests should have come");
     }
 
     /// How many clients went away before their response's end.
@@ -328,6 +346,12 @@ async fn rerank(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
     respond(shared, reply).await
 }
 
+async fn models(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap) -> Response {
+    shared.record(&uri, headers, &Bytes::new());
+    let model = json!({"id": "stub", "object": "model", "created": 1, "owned_by": "nobody"});
+    respond(shared, Reply::json(&json!({"object": "list", "data": [model]}))).await
+}
+
 /// The last passage first.
 fn reversed(body: &[u8]) -> Reply {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -391,11 +415,12 @@ async fn respond(shared: Arc<Shared>, reply: Reply) -> Response {
 // === impl Shared ===
 
 impl Shared {
-    fn record(&self, uri: &Uri, headers: HeaderMap, body: &[u8]) {
+    fn record(&self, uri: &Uri, headers: HeaderMap, bytes: &Bytes) {
         self.calls.fetch_add(1, Ordering::SeqCst);
+        self.called.notify_waiters();
         if let Some(requests) = lock(&self.requests).as_mut() {
-            let body = serde_json::from_slice(body).unwrap_or_default();
-            requests.push(Recorded { path: uri.path().to_owned(), headers, body });
+            let body = serde_json::from_slice(bytes).unwrap_or_default();
+            requests.push(Recorded { path: uri.path().to_owned(), headers, body, bytes: bytes.clone() });
         }
     }
 

@@ -1,0 +1,9 @@
+//! The example, run as its users run it: a process of its own, real sockets, real Postgres, model servers that do as told.
+
+mod client;
+mod endings;
+mod harness;
+mod limits;
+mod passing;
+mod replies;
+mod secrets;
