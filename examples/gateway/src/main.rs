@@ -1,5 +1,6 @@
 //! An OpenAI-compatible gateway for many tenants. Everything that it does is a layer of [`stack`].
 
+mod metrics;
 mod settings;
 
 use std::convert::Infallible;
@@ -46,6 +47,7 @@ fn stack(
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let _metrics = metrics::serve().await?;
     let settings = Settings::from_env()?;
     migrate_traces(&settings.database_url).await?;
     let database = Database::connect_own(&DatabaseOptions::new(&settings.database_url)).await?;

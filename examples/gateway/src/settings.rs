@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Why the gateway does not start: what was wrong, and what was expected.
-type Problem = Box<dyn std::error::Error>;
+pub(crate) type Problem = Box<dyn std::error::Error>;
 
 /// What can be set.
 pub(crate) struct Settings {
@@ -102,7 +102,7 @@ fn provider(base: String, name: &str, key: Option<String>) -> Result<Upstream, P
     Ok(Upstream::new(&endpoint)?)
 }
 
-fn optional(name: &str) -> Result<Option<String>, Problem> {
+pub(crate) fn optional(name: &str) -> Result<Option<String>, Problem> {
     match env::var(name) {
         Ok(value) => Ok(Some(value).filter(|value| !value.trim().is_empty())),
         Err(VarError::NotPresent) => Ok(None),

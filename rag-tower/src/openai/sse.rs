@@ -6,8 +6,11 @@
 /// fields only `data` counts. An event that no blank line ends is dropped. What is held is never more than one event.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
+    /// The beginning of a line whose end has not come.
     line: Vec<u8>,
-    data: Option<String>,
+    /// The data of an event whose end has not come. Its room is used again.
+    data: String,
+    has_data: bool,
     started: bool,
     after_cr: bool,
 }
@@ -22,14 +25,28 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Decoder {
     /// Takes the next bytes; gives the events that they complete.
-    pub(super) fn push(&mut self, mut bytes: &[u8]) -> Vec<Result<String, NotUtf8>> {
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<Result<String, NotUtf8>> {
         let mut events = Vec::new();
+        self.each(bytes, |event| events.push(event.map(str::to_owned)));
+        events
+    }
+
+    /// Takes the next bytes; shows the events that they complete.
+    pub(super) fn each(&mut self, mut bytes: &[u8], mut seen: impl FnMut(Result<&str, NotUtf8>)) {
         if std::mem::take(&mut self.after_cr) && !bytes.is_empty() {
             bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
         }
         while let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
-            self.line.extend_from_slice(&bytes[..end]);
-            let rest = &bytes[end + 1..];
+            let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
+            if self.line.is_empty() {
+                self.end_of_line(line, &mut seen);
+            } else {
+                let mut whole = std::mem::take(&mut self.line);
+                whole.extend_from_slice(line);
+                self.end_of_line(&whole, &mut seen);
+                whole.clear();
+                self.line = whole;
+            }
             bytes = match (bytes[end], rest) {
                 (b'\r', [b'\n', rest @ ..]) => rest,
                 (b'\r', []) => {
@@ -38,20 +55,25 @@ impl Decoder {
                 }
                 _ => rest,
             };
-            events.extend(self.end_of_line().transpose());
         }
         self.line.extend_from_slice(bytes);
-        events
     }
 
-    fn end_of_line(&mut self) -> Result<Option<String>, NotUtf8> {
-        let line = std::mem::take(&mut self.line);
-        let mut text = &line[..];
+    /// How much is held of an event whose end has not come, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.line.len() + self.data.len()
+    }
+
+    fn end_of_line(&mut self, mut text: &[u8], mut seen: impl FnMut(Result<&str, NotUtf8>)) {
         if !std::mem::replace(&mut self.started, true) {
             text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         }
         if text.is_empty() {
-            return Ok(self.data.take());
+            if std::mem::take(&mut self.has_data) {
+                seen(Ok(&self.data));
+                self.data.clear();
+            }
+            return;
         }
         let (field, value) = match text.iter().position(|byte| *byte == b':') {
             Some(at) => (&text[..at], &text[at + 1..]),
@@ -59,16 +81,12 @@ impl Decoder {
         };
         if field == b"data" {
             let value = value.strip_prefix(b" ").unwrap_or(value);
-            let value = str::from_utf8(value).map_err(|_| NotUtf8)?;
-            match &mut self.data {
-                Some(data) => {
-                    data.push('\n');
-                    data.push_str(value);
-                }
-                None => self.data = Some(value.to_owned()),
+            let Ok(value) = str::from_utf8(value) else { return seen(Err(NotUtf8)) };
+            if std::mem::replace(&mut self.has_data, true) {
+                self.data.push('\n');
             }
+            self.data.push_str(value);
         }
-        Ok(None)
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Completion {
 
 #[derive(Deserialize)]
 struct Choice {
+    #[serde(default)]
+    index: Option<u64>,
     #[serde(default, alias = "message")]
     delta: Option<Content>,
     #[serde(default)]
@@ -87,6 +89,11 @@ impl Completion {
         let usage = self.usage.as_ref()?;
         let (input_tokens, output_tokens) = (usage.prompt_tokens?, usage.completion_tokens?);
         Some(Usage { input_tokens, output_tokens, estimated: false })
+    }
+
+    /// True when its text belongs to the first of several answers.
+    pub(super) fn is_first(&self) -> bool {
+        self.choice().and_then(|choice| choice.index).unwrap_or_default() == 0
     }
 
     /// The usage, where what is made is no text: then there are tokens of the prompt alone.

@@ -160,5 +160,5 @@ async fn tokens_are_read_on_the_way_and_priced() {
     let costs: Vec<_> = left.column("cost_estimate").iter().map(|cost| cost.as_f64().unwrap()).collect();
     assert_eq!(costs, [15.0, 13.0, 7.0, 17.0]);
     let first_text: Vec<_> = left.column("ttft_us").iter().map(|ttft| ttft.is_u64()).collect();
-    assert_eq!(first_text, [true, true, true, false], "a tool call has no text");
+    assert_eq!(first_text, [true, false, true, false], "what comes whole has no first piece");
 }

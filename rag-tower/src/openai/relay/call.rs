@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::Reply;
 use super::known::Known;
@@ -30,6 +31,8 @@ struct Inner {
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
+    /// The room that the body takes.
+    _room: OwnedSemaphorePermit,
     known: Known,
 }
 
@@ -66,11 +69,15 @@ impl Call {
         (scope, trace): (TenantScope, TraceHandle),
         operation: Operation,
         parts: http::request::Parts,
-        body: Bytes,
+        (body, room): (Bytes, OwnedSemaphorePermit),
     ) -> Self {
         let known = if operation == Operation::Models { Known::default() } else { Known::read(&body) };
         let http::request::Parts { method, uri, headers, .. } = parts;
-        Self { scope, trace, inner: Arc::new(Inner { operation, method, uri, headers, body, known }) }
+        Self {
+            scope,
+            trace,
+            inner: Arc::new(Inner { operation, method, uri, headers, body, _room: room, known }),
+        }
     }
 
     /// What it is for.

@@ -13,7 +13,6 @@
 //! use rag_tower::{Error, TenantAuthority};
 //! use tower::{Service, ServiceBuilder};
 //!
-//!
 //! fn stack(sink: TraceSink, keys: MemoryApiKeys, first: &Endpoint, second: &Endpoint) -> Result<(), Error> {
 //!     let providers = Fallback::new("first", Upstream::new(first)?).or("second", Upstream::new(second)?);
 //!     let stack = ServiceBuilder::new()

@@ -2,19 +2,27 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use super::super::sse::Decoder;
 use super::super::wire::{Completion, WireError};
 use crate::answer::{Finish, Usage};
 use crate::trace::MAX_ANSWER_BYTES;
 
+/// A stream with an event longer than this, in bytes, is passed on and not read from there on.
+const MOST_EVENT: usize = 1024 * 1024;
 /// A document longer than this, in bytes, is passed on and not read.
 const MOST_DOCUMENT: usize = 4 * 1024 * 1024;
 
 /// A reply, as far as it has passed.
 pub(super) struct Reading {
     form: Form,
+    pub(super) seen: Seen,
+}
+
+/// What its words come to.
+#[derive(Default)]
+pub(super) struct Seen {
     keeps_text: bool,
     pub(super) text: String,
     pub(super) chars: u64,
@@ -31,7 +39,7 @@ enum Form {
     Events(Decoder),
     /// One JSON document.
     Document(Document),
-    /// Something that nobody can read.
+    /// Something that cannot be read: another kind, compressed, or too much of it.
     Opaque,
 }
 
@@ -60,31 +68,28 @@ impl Reading {
     pub(super) fn of(headers: &HeaderMap, keeps_text: bool) -> Self {
         let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
         let form = match () {
+            () if headers.contains_key(CONTENT_ENCODING) => Form::Opaque,
             () if kind.starts_with(b"text/event-stream") => Form::Events(Decoder::default()),
             () if kind.starts_with(b"application/json") => Form::Document(Document::default()),
             () => Form::Opaque,
         };
-        Self {
-            form,
-            keeps_text,
-            text: String::new(),
-            chars: 0,
-            usage: None,
-            ending: None,
-            understood: false,
-            done: false,
-        }
+        Self { form, seen: Seen { keeps_text, ..Seen::default() } }
     }
 
     /// Reads what passes.
     pub(super) fn data(&mut self, bytes: &Bytes) {
-        match &mut self.form {
+        let Self { form, seen } = self;
+        match form {
             Form::Events(decoder) => {
-                for event in decoder.push(bytes).into_iter().flatten() {
-                    match event.trim() {
-                        "[DONE]" => self.done = true,
-                        event => self.read(event.as_bytes()),
-                    }
+                decoder.each(bytes, |event| match event.map(str::trim) {
+                    Ok("[DONE]") => seen.done = true,
+                    Ok(event) => seen.read(event.as_bytes()),
+                    // A provider's own matter, and its client's: it has no words that we know of.
+                    Err(_) => {}
+                });
+                if decoder.held() > MOST_EVENT {
+                    *form = Form::Opaque;
+                    seen.understood = false;
                 }
             }
             Form::Document(document) => document.push(bytes),
@@ -96,38 +101,37 @@ impl Reading {
     pub(super) fn end(&mut self) {
         if let Form::Document(document) = &mut self.form {
             let document = std::mem::take(document);
-            self.read(document.bytes());
+            self.seen.read(document.bytes());
             // A document ends by itself.
-            self.ending.get_or_insert(Ending::Finished(Finish::Stop));
+            self.seen.ending.get_or_insert(Ending::Finished(Finish::Stop));
         }
     }
 
     /// How it ended; none when it did not.
     pub(super) fn ending(&self) -> Option<Ending> {
-        match (&self.ending, &self.form) {
+        match (&self.seen.ending, &self.form) {
             (Some(ending), _) => Some(ending.clone()),
             (None, Form::Opaque) => Some(Ending::Finished(Finish::Stop)),
-            (None, _) => self.done.then_some(Ending::Finished(Finish::Stop)),
+            (None, _) => self.seen.done.then_some(Ending::Finished(Finish::Stop)),
         }
     }
 
     /// True when it was of a form that can be read.
     pub(super) fn is_understood(&self) -> bool {
-        self.understood
+        self.seen.understood
     }
+}
 
-    /// True once there are words.
-    pub(super) fn has_text(&self) -> bool {
-        self.chars > 0
-    }
+// === impl Seen ===
 
+impl Seen {
     /// A chunk, or a whole document. One that cannot be read says nothing.
     fn read(&mut self, json: &[u8]) {
         let Ok(chunk) = serde_json::from_slice::<Completion>(json) else { return };
         self.understood = true;
         if let Some(text) = chunk.text() {
             self.chars += text.chars().count() as u64;
-            if self.keeps_text && self.text.len() < MAX_ANSWER_BYTES {
+            if self.keeps_text && chunk.is_first() && self.text.len() < MAX_ANSWER_BYTES {
                 self.text.push_str(text);
             }
         }

@@ -146,13 +146,13 @@ impl Recorder {
             return;
         }
         let usage = self.call.operation().is_metered().then(|| {
-            self.reading.usage.unwrap_or_else(|| Usage {
+            self.reading.seen.usage.unwrap_or_else(|| Usage {
                 input_tokens: self.call.estimated_tokens(),
-                output_tokens: self.reading.chars.div_ceil(4),
+                output_tokens: self.reading.seen.chars.div_ceil(4),
                 estimated: true,
             })
         });
-        let text = std::mem::take(&mut self.reading.text);
+        let text = std::mem::take(&mut self.reading.seen.text);
         self.call.trace().with(|facts| {
             // What the cache answered has cost nothing, and it has said so.
             facts.usage = facts.usage.or(usage);
@@ -184,12 +184,12 @@ impl Recorder {
 impl Tap for Recorder {
     fn data(&mut self, bytes: &Bytes) {
         self.reading.data(bytes);
-        if !self.texted && self.reading.has_text() {
+        if !self.texted && self.reading.seen.chars > 0 {
             self.texted = true;
             self.call.trace().first_text();
         }
         // A client may go away once it has seen this, and misses nothing.
-        if self.reading.done {
+        if self.reading.seen.done {
             self.settle(Some(self.ended()));
         }
     }

@@ -4,19 +4,21 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::ALLOW;
 use http::{Request, Response};
-use http_body::Body;
+use http_body::{Body, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::body::{Reply, ReplyBody};
 use super::call::{Call, NotServed, Operation};
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Error, ErrorKind, Stage};
 use crate::http::{Problem, read_within};
 use crate::tenant::{AuthFailure, TenantScope};
 use crate::trace::{Outcome, TraceHandle};
@@ -33,23 +35,28 @@ use crate::trace::{Outcome, TraceHandle};
 /// - **Panics**: pass through.
 /// - **Errors**: none: whatever fails before a reply exists is a problem with its status. A reply that fails later ends with
 ///   an error of its body, as the provider's own connection did.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RelayLayer {
     limits: Limits,
 }
 
 /// The service of [`RelayLayer`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Relay<S> {
     inner: S,
     limits: Limits,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Limits {
     body_bytes: usize,
     body_time: Duration,
+    /// Room for all bodies together, in KiB.
+    room: Arc<Semaphore>,
 }
+
+/// Until there may be room again.
+const ROOM_AGAIN: Duration = Duration::from_secs(1);
 
 /// The future of [`Relay`].
 #[must_use = "futures do nothing unless polled"]
@@ -58,16 +65,26 @@ pub struct RelayFuture(Pin<Box<dyn Future<Output = Result<Reply, Infallible>> + 
 // === impl RelayLayer ===
 
 impl RelayLayer {
-    /// Bodies of at most 16 MiB, within 30 seconds.
+    /// Bodies of at most 16 MiB each and 256 MiB together, within 30 seconds.
     #[must_use]
     pub fn new() -> Self {
-        Self { limits: Limits { body_bytes: 16 * 1024 * 1024, body_time: Duration::from_secs(30) } }
+        let (body_bytes, body_time) = (16 * 1024 * 1024, Duration::from_secs(30));
+        Self { limits: Limits { body_bytes, body_time, room: room(256 * 1024 * 1024) } }
     }
 
-    /// Refuses longer bodies with 413. Default: 16 MiB, which is room for some pictures. Each call in flight may hold as much.
+    /// Refuses longer bodies with 413. Default: 16 MiB, which is room for some pictures.
     #[must_use]
     pub fn with_body_limit(mut self, bytes: usize) -> Self {
         self.limits.body_bytes = bytes;
+        self
+    }
+
+    /// The most memory for the bodies of all calls in flight: a body is read before the limits inside are asked, and is kept
+    /// until its call has been answered. Beyond it a call is refused with 503. One that does not say how long it is takes as
+    /// much as the longest may. Default: 256 MiB. Services that are made from then on share it.
+    #[must_use]
+    pub fn with_room(mut self, bytes: usize) -> Self {
+        self.limits.room = room(bytes);
         self
     }
 
@@ -89,7 +106,7 @@ impl<S> Layer<S> for RelayLayer {
     type Service = Relay<S>;
 
     fn layer(&self, inner: S) -> Relay<S> {
-        Relay { inner, limits: self.limits }
+        Relay { inner, limits: self.limits.clone() }
     }
 }
 
@@ -109,7 +126,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> RelayFuture {
-        let (inner, limits) = (self.inner.clone(), self.limits);
+        let (inner, limits) = (self.inner.clone(), self.limits.clone());
         RelayFuture(Box::pin(async move { Ok(handle(inner, limits, request).await) }))
     }
 }
@@ -128,21 +145,28 @@ where
         Ok(operation) => operation,
         Err(not_served) => return refuse(not_served),
     };
+    let Some(room) = limits.make_room(&body.size_hint()) else {
+        let full = "the server is reading as much as it may; try again in a second";
+        let error = Error::new(ErrorKind::Overloaded, Stage::Http).with_message(full);
+        return failed(&trace, error.with_retry_after(ROOM_AGAIN));
+    };
     let body = match read_within(body, &parts.headers, limits.body_bytes, limits.body_time).await {
         Ok(body) => body,
         Err(problem) => return problem.into_response(),
     };
-    let call = Call::new((scope, trace.clone()), operation, parts, body);
+    let call = Call::new((scope, trace.clone()), operation, parts, (body, room));
     match inner.oneshot(call).await {
         Ok(reply) => reply,
-        Err(error) => {
-            trace.with(|facts| {
-                facts.outcome = Some(Outcome::Failed(error.kind(), error.stage()));
-                facts.error = Some(error.to_string().into());
-            });
-            Problem::from(error).into_response()
-        }
+        Err(error) => failed(&trace, error),
     }
+}
+
+fn failed(trace: &TraceHandle, error: Error) -> Reply {
+    trace.with(|facts| {
+        facts.outcome = Some(Outcome::Failed(error.kind(), error.stage()));
+        facts.error = Some(error.to_string().into());
+    });
+    Problem::from(error).into_response()
 }
 
 fn refuse(not_served: NotServed) -> Response<ReplyBody> {
@@ -152,6 +176,22 @@ fn refuse(not_served: NotServed) -> Response<ReplyBody> {
         response.headers_mut().insert(ALLOW, method);
     }
     response
+}
+
+fn room(bytes: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new((bytes / 1024).min(Semaphore::MAX_PERMITS)))
+}
+
+// === impl Limits ===
+
+impl Limits {
+    /// Room for a body, as long as it says or as long as it may be.
+    fn make_room(&self, length: &SizeHint) -> Option<OwnedSemaphorePermit> {
+        let most = self.body_bytes as u64;
+        let length = length.upper().unwrap_or(most).min(most);
+        let kib = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);
+        Arc::clone(&self.room).try_acquire_many_owned(kib).ok()
+    }
 }
 
 // === impl RelayFuture ===

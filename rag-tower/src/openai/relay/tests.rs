@@ -4,8 +4,10 @@ use std::future::Ready;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
+use tokio::sync::Semaphore;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use super::body::Tap;
@@ -25,7 +27,9 @@ const ASKED: &str = r#"{"model":"m","temperature":0,"messages":[{"role":"user","
 fn call() -> Call {
     let request = Request::post("/v1/chat/completions").body(()).unwrap();
     let owner = (crate::test_util::scope("acme"), TraceHandle::new());
-    Call::new(owner, Operation::Chat, request.into_parts().0, Bytes::from_static(ASKED.as_bytes()))
+    let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+    let body = Bytes::from_static(ASKED.as_bytes());
+    Call::new(owner, Operation::Chat, request.into_parts().0, (body, room))
 }
 
 fn reply(content_type: &'static str, frames: &[&'static str]) -> Reply {
@@ -178,7 +182,7 @@ async fn errors_from_inside_are_problems_and_openai_s_objects() {
     let stack = OpenAiErrorsLayer::new().layer(RelayLayer::new().layer(failing));
     let trace = TraceHandle::new();
     let request = |scoped: bool| {
-        let mut request = Request::post("/v1/embeddings").body(Full::from("{}")).unwrap();
+        let mut request = Request::post("/v1/embeddings").body(Full::<Bytes>::from("{}")).unwrap();
         request.extensions_mut().insert(trace.clone());
         if scoped {
             request.extensions_mut().insert(crate::test_util::scope("acme"));
@@ -196,6 +200,39 @@ async fn errors_from_inside_are_problems_and_openai_s_objects() {
     let nobody = RelayLayer::new().layer(saying("text/plain", &[])).oneshot(request(false)).await.unwrap();
     assert_eq!(nobody.status(), StatusCode::UNAUTHORIZED);
     assert!(nobody.extensions().get::<Problem>().is_some());
+}
+
+#[tokio::test]
+async fn bodies_in_flight_have_so_much_room_together() {
+    let waiting = Arc::new(tokio::sync::Notify::new());
+    let hanging = {
+        let waiting = Arc::clone(&waiting);
+        service_fn(move |call: Call| {
+            let waiting = Arc::clone(&waiting);
+            async move {
+                waiting.notified().await;
+                drop(call);
+                Ok(reply("text/plain", &["a"]))
+            }
+        })
+    };
+    let relay = RelayLayer::new().with_room(3 * 1024).layer(hanging);
+    let trace = TraceHandle::new();
+    let pass = |length: usize| {
+        let mut request =
+            Request::post("/v1/embeddings").body(Full::<Bytes>::from(vec![b' '; length])).unwrap();
+        request.extensions_mut().insert(crate::test_util::scope("acme"));
+        request.extensions_mut().insert(trace.clone());
+        relay.clone().oneshot(request)
+    };
+    let (mut first, mut second) = (Box::pin(pass(1025)), Box::pin(pass(2)));
+    assert!((&mut first).now_or_never().is_none() && (&mut second).now_or_never().is_none());
+    assert_eq!(pass(1).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(trace.snapshot().outcome, Some(Outcome::Failed(ErrorKind::Overloaded, Stage::Http)));
+    waiting.notify_waiters();
+    assert!(first.await.unwrap().status() == 200 && second.await.unwrap().status() == 200);
+    waiting.notify_one();
+    assert_eq!(pass(3 * 1024).await.unwrap().status(), 200, "there is room again");
 }
 
 #[tokio::test]
