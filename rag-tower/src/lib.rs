@@ -47,8 +47,6 @@ pub mod text;
 #[cfg(any(feature = "openai", feature = "otel"))]
 mod tls;
 pub mod trace;
-#[cfg(test)]
-mod vector_contract;
 mod wording;
 pub mod words;
 

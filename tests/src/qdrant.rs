@@ -1,7 +1,7 @@
 //! A Qdrant server for the reference server to use: the protocol on a real socket, the embedded engine behind it.
 
 #[expect(dead_code, reason = "the library's own tests look at more of it")]
-#[path = "../../rag-tower/src/vector_contract/qdrant/server.rs"]
+#[path = "../../rag-tower/src/test_util/vector_contract/qdrant/server.rs"]
 mod server;
 
 /// A running server. Dropping it stops it.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tower_service::Service;
 
 use crate::error::{Error, Stage};
@@ -10,7 +11,8 @@ use crate::tenant::TenantScope;
 use crate::trace::TraceHandle;
 
 /// A dense vector.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Embedding(Arc<[f32]>);
 
 /// Texts of one tenant to embed.

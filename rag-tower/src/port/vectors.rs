@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use futures_util::future::try_join;
+use serde::{Deserialize, Serialize};
 
 use super::Embedding;
 use crate::error::Error;
@@ -13,7 +14,7 @@ use crate::rank::fuse_hits;
 use crate::tenant::{BranchId, TenantScope};
 
 /// A sparse vector: ascending term ids with their weights, of equal length.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SparseVector {
     /// Term ids, ascending, without repeats.
     pub indices: Vec<u32>,
@@ -21,8 +22,9 @@ pub struct SparseVector {
     pub values: Vec<f32>,
 }
 
-/// One chunk in the index. The tenant is not part of it: the store stamps it from the scope.
-#[derive(Clone, Debug)]
+/// One chunk in the index. The tenant is not part of it: the store stamps it from the scope. Its serde form is for stores
+/// that keep points as they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// The chunk; [`ChunkId::of`] makes it.
     pub chunk: ChunkId,

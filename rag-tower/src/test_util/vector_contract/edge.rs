@@ -16,16 +16,16 @@ async fn open(path: &Path) -> EdgeStore {
 async fn the_contract_holds() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    holds(&store).await;
+    holds(&store).await.unwrap();
 }
 
 #[tokio::test]
 async fn t15_a_crowd_around_the_question_hides_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    a_crowd_hides_nobody(&store, 20_000).await;
+    a_crowd_hides_nobody(&store, 20_000).await.unwrap();
     // The crowd was enough for the index to be optimised on the way.
-    holds(&store).await;
+    holds(&store).await.unwrap();
 }
 
 #[tokio::test]
@@ -38,13 +38,16 @@ async fn what_was_written_is_there_after_a_restart() {
     store.upsert(&a, vec![point(&a, document, 0)]).await.unwrap();
     store.upsert(&b, vec![point(&b, document, 0)]).await.unwrap();
     store.delete_document(&b, document).await.unwrap();
-    let before = search(&store, &a, dense([1.0; DIMENSIONS]), Filter::default(), 10).await;
+    let before = search(&store, &a, dense([1.0; DIMENSIONS]), Filter::default(), 10).await.unwrap();
     store.close().await.unwrap();
 
     for _ in 0..2 {
         let store = open(dir.path()).await;
         assert_eq!(store.opened(), Opened::Loaded);
-        assert_eq!(search(&store, &a, dense([1.0; DIMENSIONS]), Filter::default(), 10).await, before);
+        assert_eq!(
+            search(&store, &a, dense([1.0; DIMENSIONS]), Filter::default(), 10).await.unwrap(),
+            before
+        );
         assert_eq!(store.count(&b).await.unwrap(), 0);
         // Writes after a restart, and so after the log was cut, still count.
         store.upsert(&b, vec![point(&b, document, 1)]).await.unwrap();
@@ -135,7 +138,7 @@ async fn writers_and_readers_meet_without_harm() {
         tasks.spawn(async move {
             let document = document();
             store.upsert(&a, vec![point(&a, document, n)]).await.unwrap();
-            search(&store, &a, dense([1.0; DIMENSIONS]), Filter::default(), 10).await;
+            search(&store, &a, dense([1.0; DIMENSIONS]), Filter::default(), 10).await.unwrap();
             if n % 2 == 0 {
                 store.delete_document(&a, document).await.unwrap();
             }

@@ -25,7 +25,7 @@ fn query(filter: Filter) -> VectorQuery {
 async fn the_contract_holds() {
     let server = Server::start().await;
     let store = QdrantStore::connect(options(&server)).await.unwrap();
-    holds(&store).await;
+    holds(&store).await.unwrap();
     every_request_is_narrowed(&server.seen());
 }
 
@@ -33,7 +33,7 @@ async fn the_contract_holds() {
 async fn t15_a_crowd_around_the_question_hides_nobody() {
     let server = Server::start().await;
     let store = QdrantStore::connect(options(&server)).await.unwrap();
-    a_crowd_hides_nobody(&store, 20_000).await;
+    a_crowd_hides_nobody(&store, 20_000).await.unwrap();
     every_request_is_narrowed(&server.seen());
 }
 
