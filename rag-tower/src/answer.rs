@@ -164,6 +164,19 @@ impl Answer {
         }
         Err(Error::new(ErrorKind::Truncated, Stage::Generate))
     }
+
+    /// Waits for all events and gives the text alone: what was said, without sources and usage.
+    ///
+    /// # Errors
+    /// As [`collect`](Self::collect).
+    pub async fn collect_text(self) -> Result<String, Error> {
+        let events = self.collect().await?;
+        let text = events.iter().map(|event| match event {
+            Event::Delta(text) => &**text,
+            _ => "",
+        });
+        Ok(text.collect())
+    }
 }
 
 impl fmt::Debug for Answer {

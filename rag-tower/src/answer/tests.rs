@@ -31,6 +31,18 @@ async fn collect_needs_the_terminal_event() {
 }
 
 #[tokio::test]
+async fn the_text_is_that_of_a_whole_answer() {
+    let end = || Ok(Event::Finished(Finish::Stop));
+    let sources = Ok(Event::Sources(Arc::from([])));
+    let usage = Ok(Event::Usage(Usage::default()));
+    let said = answer(vec![sources, Ok(delta("a")), Ok(delta("b")), usage, end()]).collect_text().await;
+    assert_eq!(said.unwrap(), "ab");
+    assert_eq!(answer(vec![end()]).collect_text().await.unwrap(), "");
+    let cut = answer(vec![Ok(delta("a"))]).collect_text().await.unwrap_err();
+    assert_eq!(cut.kind(), ErrorKind::Truncated);
+}
+
+#[tokio::test]
 async fn nothing_follows_an_error_or_the_end() {
     let error = || Err(Error::new(ErrorKind::Timeout, Stage::Generate));
     let after_error = answer(vec![error(), Ok(delta("late"))]).into_stream().count().await;

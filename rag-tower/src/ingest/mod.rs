@@ -9,9 +9,11 @@ mod batch;
 mod chunk;
 mod extract;
 mod memory;
+mod memory_index;
 mod pipeline;
 
 pub use self::chunk::{Chunker, Piece};
 pub use self::extract::{Extracted, Format, MAX_FILE_BYTES, extract};
 pub use self::memory::MemoryDocuments;
+pub use self::memory_index::MemoryIndex;
 pub use self::pipeline::{Ingest, Ingested, Ingestor, Progress};

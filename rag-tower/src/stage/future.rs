@@ -26,7 +26,8 @@ pin_project! {
 // === impl ResponseFuture ===
 
 impl<T> ResponseFuture<T> {
-    pub(crate) fn new(future: impl Future<Output = Result<T, Error>> + Send + 'static) -> Self {
+    /// Boxes a future.
+    pub fn new(future: impl Future<Output = Result<T, Error>> + Send + 'static) -> Self {
         Self(Box::pin(future))
     }
 }
@@ -48,11 +49,13 @@ impl<T> std::fmt::Debug for ResponseFuture<T> {
 // === impl PassOr ===
 
 impl<F, T> PassOr<F, T> {
-    pub(crate) fn pass(inner: F) -> Self {
+    /// Passes the request on: the future of what is inside.
+    pub fn pass(inner: F) -> Self {
         Self { inner: Some(inner), ready: None }
     }
 
-    pub(crate) fn ready(result: Result<T, Error>) -> Self {
+    /// Answers, or fails, at once.
+    pub fn ready(result: Result<T, Error>) -> Self {
         Self { inner: None, ready: Some(result) }
     }
 }

@@ -68,8 +68,38 @@ pub trait StageLayer {
     type Out;
 }
 
-/// Takes the service that was polled ready, and leaves a clone that was not.
-pub(crate) fn take_ready<S: Clone>(inner: &mut S) -> S {
+/// Takes the service that was polled ready, and leaves a clone that was not: for a `call` whose future uses the service
+/// later. To call a clone would be to call a service that was never ready.
+///
+/// ```
+/// use std::task::{Context, Poll};
+///
+/// use rag_tower::stage::{Answers, ResponseFuture, Retrieved, take_ready};
+/// use rag_tower::{Answer, Error};
+/// use tower::Service;
+///
+/// #[derive(Clone)]
+/// struct Slow<S>(S);
+///
+/// impl<S: Answers<Retrieved>> Service<Retrieved> for Slow<S> {
+///     type Response = Answer;
+///     type Error = Error;
+///     type Future = ResponseFuture;
+///
+///     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+///         self.0.poll_ready(cx)
+///     }
+///
+///     fn call(&mut self, found: Retrieved) -> ResponseFuture {
+///         let mut inner = take_ready(&mut self.0);
+///         ResponseFuture::new(async move {
+///             tokio::task::yield_now().await; // whatever it has to wait for
+///             inner.call(found).await
+///         })
+///     }
+/// }
+/// ```
+pub fn take_ready<S: Clone>(inner: &mut S) -> S {
     let clone = inner.clone();
     std::mem::replace(inner, clone)
 }

@@ -78,6 +78,19 @@ impl TraceSink {
         (Self { rows, journal, tap: None, shared: Arc::clone(&shared) }, receiver, shared)
     }
 
+    /// A sink without a writer: rows are counted in the metrics and go nowhere. For programs that want the metrics alone.
+    ///
+    /// ```
+    /// use rag_tower::trace::{TraceSink, http::HttpTraceLayer};
+    ///
+    /// let measured = HttpTraceLayer::new(TraceSink::discarding());
+    /// ```
+    #[must_use]
+    pub fn discarding() -> Self {
+        let (rows, _) = mpsc::channel(1);
+        Self { rows, journal: None, shared: Arc::new(Shared::discarding()) }
+    }
+
     /// Appends each row to a journal of one's own before its answer's end is yielded, in place of the writer's. The
     /// writer reads nothing from it. Default: the writer's, if it has one.
     #[must_use]
@@ -122,7 +135,8 @@ impl fmt::Debug for TraceSink {
 impl Slot {
     /// True when the row can be kept: by the writer's journal, else by the queue.
     pub(super) fn is_kept(&self) -> bool {
-        self.shared.journal.as_ref().map_or(self.permit.is_some(), FileJournal::can_write)
+        self.shared.discards
+            || self.shared.journal.as_ref().map_or(self.permit.is_some(), FileJournal::can_write)
     }
 
     /// Hands the row in. Never waits and never fails.
@@ -132,6 +146,9 @@ impl Slot {
             tap.ended(&row);
         }
         let receipt = journal.map_or(Receipt::done(), |journal| journal.append(&row));
+        if shared.discards {
+            return receipt;
+        }
         let place = Place { file: receipt.file(), bytes: row.weight() };
         match permit {
             // a receiver that is gone would not see it
@@ -159,5 +176,27 @@ impl Slot {
     /// Gives the place back: there is no row, for want of a tenant.
     pub(super) fn void(self) {
         self.shared.void();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tower::ServiceExt;
+    use tower_layer::Layer;
+
+    use super::super::TraceLayer;
+    use super::*;
+    use crate::stage::testing;
+    use crate::test_util::Leaf;
+
+    #[tokio::test]
+    async fn a_sink_that_discards_loses_nothing_that_it_should_have_kept() {
+        let sink = TraceSink::discarding();
+        let layer = TraceLayer::new(sink.clone()).when_full(WhenFull::Shed);
+        for _ in 0..3 {
+            let answer = layer.layer(Leaf::text("a")).oneshot(testing::ask("what?")).await.unwrap();
+            answer.collect().await.unwrap();
+        }
+        assert_eq!(sink.stats(), TraceStats { opened: 3, ..TraceStats::default() });
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct Shared {
     /// The most of that.
     most_memory: u64,
     closed: AtomicBool,
+    /// Nobody wants the rows.
+    pub(super) discards: bool,
     /// The writer's journal.
     pub(super) journal: Option<FileJournal>,
     /// A row was left to the journal.
@@ -59,6 +61,10 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(most_memory: u64, journal: Option<FileJournal>) -> Self {
         Self { most_memory, journal, ..Self::default() }
+    }
+
+    pub(super) fn discarding() -> Self {
+        Self { discards: true, ..Self::default() }
     }
 
     pub(super) fn opened(&self) {
