@@ -5,6 +5,7 @@ pub mod collector;
 pub mod console;
 pub mod corpus;
 pub mod dashboards;
+pub mod example;
 pub mod http;
 pub mod load;
 pub mod model_stub;

@@ -1,0 +1,43 @@
+//! The example, run as its users run it.
+
+use std::process::Command;
+
+use rag_tower_tests::example::Example;
+use serde_json::json;
+
+const KEY: &str = "acme-key-for-this-machine-only-0123456789";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_answers_who_has_the_key_as_json_and_as_events() {
+    let example = Example::start(Command::new(env!("CARGO_BIN_EXE_hyper-only")));
+    let question = json!({"question": "When does the pool open on Sundays?"});
+    let client = example.client().bearer(KEY);
+
+    let answer = client.post("/", &question).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let answer = answer.json();
+    assert_eq!(answer["answer"], "On Sundays it opens at 9. [1]");
+    assert_eq!(answer["sources"][0]["file_name"], "hours.md");
+
+    let events = client.events("/", &question).await;
+    assert_eq!(events.status, 200);
+    let names: Vec<_> = events.all().await.into_iter().map(|event| event.name).collect();
+    assert_eq!(names, ["start", "sources", "delta", "end"]);
+
+    let far = client.post("/", &json!({"question": "How far is the moon?"})).await;
+    assert_eq!((far.status.as_u16(), far.json()["finish"].as_str()), (200, Some("abstained")));
+
+    for stranger in [example.client(), example.client().bearer("a-key-that-nobody-has-0123456789abcdef")] {
+        assert_eq!(stranger.post("/", &question).await.status, 401);
+    }
+    assert!(example.interrupt().success());
+}
+
+#[test]
+fn it_has_no_framework_in_it() {
+    let crates = rag_tower_tests::example::crates("hyper-only");
+    assert!(crates.iter().any(|name| name.starts_with("hyper ")), "{crates:?}");
+    for other in ["axum ", "axum-core ", "sqlx ", "reqwest "] {
+        assert!(!crates.iter().any(|name| name.starts_with(other)), "{other}");
+    }
+}
