@@ -88,3 +88,28 @@ pub fn shown(readme: &str) -> String {
     let block = readme.split("```text\n").nth(1).expect("a block of text");
     block.split("```").next().unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn the_index_names_every_example_and_each_says_what_it_is() {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+        let index = fs::read_to_string(examples.join("README.md")).unwrap();
+        let mut known = 0;
+        for entry in fs::read_dir(&examples).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.is_dir() {
+                continue;
+            }
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(index.contains(&format!("[`{name}`]({name})")), "{name} is not in examples/README.md");
+            let readme = fs::read_to_string(path.join("README.md")).unwrap_or_default();
+            assert!(readme.starts_with(&format!("# {name}: ")), "{name} has no README.md that says what it is");
+            known += 1;
+        }
+        assert_eq!(index.matches("[`").count(), known, "the index names an example that there is not");
+    }
+}
