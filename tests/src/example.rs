@@ -107,7 +107,10 @@ mod tests {
             let name = path.file_name().unwrap().to_str().unwrap();
             assert!(index.contains(&format!("[`{name}`]({name})")), "{name} is not in examples/README.md");
             let readme = fs::read_to_string(path.join("README.md")).unwrap_or_default();
-            assert!(readme.starts_with(&format!("# {name}: ")), "{name} has no README.md that says what it is");
+            assert!(
+                readme.starts_with(&format!("# {name}: ")),
+                "{name} has no README.md that says what it is"
+            );
             known += 1;
         }
         assert_eq!(index.matches("[`").count(), known, "the index names an example that there is not");

@@ -1,4 +1,4 @@
-//! The same chat endpoint, where each tenant is its own and each request leaves one row in Postgres. See `README.md`.
+//! The same chat endpoint, where each tenant is its own and each request leaves one row in Postgres.
 
 mod answers;
 

@@ -10,11 +10,13 @@ use tower::{Layer, Service};
 
 /// [`Retrieved`] in, [`Retrieved`] out: of passages that fit alike, the newer one first.
 ///
-/// A passage's score is halved for each half-life of its document's age, which is in the file's name: `2026-03-01-fees.md`.
-/// A document without a date is as old as nothing: its score stays.
+/// A passage's score is halved for each half-life of its document's age, which is in the file's name:
+/// `2026-03-01-fees.md`. A document without a date keeps its score.
 ///
 /// - **Order:** after retrieval; after a reranker too, which would score anew what this has scored.
-/// - **Readiness:** that of the stage inside. **Cancellation:** nothing of its own to cancel. **Panics:** never.
+/// - **Readiness:** that of the stage inside.
+/// - **Cancellation:** nothing of its own to cancel.
+/// - **Panics:** never.
 #[derive(Clone, Copy, Debug)]
 pub struct FreshnessLayer {
     half_life: Duration,

@@ -26,7 +26,8 @@ impl FileTraces {
 }
 
 impl TraceStore for FileTraces {
-    /// All or nothing: what a failed write has left is cut off, so that the writer may try the same rows again.
+    /// All or nothing: what a failed write has left is cut off, so that the writer may try the same rows
+    /// again.
     async fn write(&self, rows: &[TraceRow]) -> Result<(), BoxError> {
         let mut lines = Vec::new();
         for row in rows {

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 /// A [`VectorStore`] in a directory, a file a tenant: a log of what was written, read anew for each search.
 ///
-/// It is exact, durable, slow, and never shrinks: right for some thousand points of a tenant. The name of the file is
-/// made of the scope, so that a call can no more than open the tenant's own. Clones share the directory.
+/// It is exact, durable, slow, and never shrinks: right for some thousand points of a tenant. The name of the
+/// file is made of the scope, so that a call can open the tenant's own and no other. Clones share the directory.
 #[derive(Clone, Debug)]
 pub struct FileVectors {
     directory: Arc<Path>,

@@ -18,11 +18,13 @@ const RESERVED: u64 = 200;
 
 /// [`Ask`] in, the same out: refuses a tenant whose tokens are used up until the time is over.
 ///
-/// An answer's tokens are those that the provider reports. One that ends early, because its reader went away, costs what
-/// was said so far: it was paid for all the same.
+/// An answer's tokens are those that the provider reports. One that ends early, because its reader went away,
+/// costs what was said so far: it was paid for all the same.
 ///
-/// - **Order:** inside the limits that cost nothing to check. **Readiness:** that of the service inside.
-/// - **Cancellation:** settles what was used. **Panics:** never.
+/// - **Order:** inside the limits that cost nothing to check.
+/// - **Readiness:** that of the service inside.
+/// - **Cancellation:** settles what was used.
+/// - **Panics:** never.
 #[derive(Clone, Debug)]
 pub(crate) struct BudgetLayer(Arc<Book>);
 
