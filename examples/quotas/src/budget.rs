@@ -47,6 +47,8 @@ struct Book {
 struct Share {
     book: Arc<Book>,
     tenant: TenantId,
+    /// The period that it is a share of.
+    period: Instant,
     used: u64,
 }
 
@@ -111,7 +113,7 @@ impl Book {
             return Err(Error::new(ErrorKind::OverBudget, Stage::RateLimit).with_retry_after(wait));
         }
         *used += RESERVED;
-        Ok(Share { book: Arc::clone(self), tenant, used: 0 })
+        Ok(Share { book: Arc::clone(self), tenant, period: *began, used: 0 })
     }
 
     fn used(&self) -> MutexGuard<'_, (Instant, HashMap<TenantId, u64>)> {
@@ -124,8 +126,9 @@ impl Book {
 impl Drop for Share {
     fn drop(&mut self) {
         let mut used = self.book.used();
-        // not there any more when a new period has begun meanwhile
-        if let Some(all) = used.1.get_mut(&self.tenant) {
+        let (began, by_tenant) = &mut *used;
+        // a new period may have begun meanwhile, which owes nothing for this answer
+        if let Some(all) = by_tenant.get_mut(&self.tenant).filter(|_| *began == self.period) {
             *all = (*all + self.used).saturating_sub(RESERVED);
         }
     }
