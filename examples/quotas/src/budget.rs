@@ -219,6 +219,19 @@ mod tests {
         assert_eq!(left(&layer, "b"), 1_000 - 3);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_of_the_last_period_owes_nothing_in_this_one() {
+        let layer = BudgetLayer::new(1_000, MINUTE);
+        let service = layer.layer(Leaf::streaming([Step::Hang]));
+        let old = service.clone().oneshot(ask("a")).await.unwrap();
+        tokio::time::advance(MINUTE).await;
+        let new = service.clone().oneshot(ask("a")).await.unwrap();
+        drop(old);
+        assert_eq!(left(&layer, "a"), 1_000 - RESERVED);
+        drop(new);
+        assert_eq!(left(&layer, "a"), 1_000 - 3);
+    }
+
     #[tokio::test]
     async fn it_keeps_the_readiness_contract() {
         let layer = BudgetLayer::new(1_000, MINUTE);
