@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use rag_tower_tests::load::{self, Report};
 use rag_tower_tests::model_stub::ModelStub;
-use rag_tower_tests::processor::processor_us;
+use rag_tower_tests::processor::{processor_us, resident_mb};
 use rag_tower_tests::proxy::Proxy;
 use rag_tower_tests::server::{DEMO_KEY, Setup};
 use serde_json::json;
@@ -33,7 +33,7 @@ async fn main() {
         .env("OPENAI_API_KEY", "bench-key-that-no-provider-knows")
         .env("OPENAI_MODEL", "stub")
         .start();
-    let idle = resident_mb(server.pid());
+    let idle = resident_mb(server.pid()).0;
     let proxy = Proxy::start(&base);
 
     // Each question of the whole run is another, or the server's cache would answer for the model.
@@ -88,7 +88,7 @@ async fn main() {
             idle.1 * 100.0,
         );
     }
-    let busy = resident_mb(server.pid());
+    let busy = resident_mb(server.pid()).0;
     let (bare, full) = (median(bare), median(full));
     let (bare_one, full_one) = (median(bare_one), median(full_one));
     for (name, report) in [
@@ -143,13 +143,4 @@ fn machine_ticks() -> [f64; 3] {
 fn share(before: [f64; 3], after: [f64; 3]) -> (f64, f64) {
     let all = after[0] - before[0];
     ((after[1] - before[1]) / all, (after[2] - before[2]) / all)
-}
-
-/// The resident memory of a process in MB, without its children.
-fn resident_mb(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let kilobytes =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
-    let kilobytes: f64 = kilobytes.unwrap_or(f64::NAN);
-    (kilobytes / 102.4).round() / 10.0
 }

@@ -6,6 +6,8 @@ pub mod console;
 pub mod corpus;
 pub mod dashboards;
 pub mod example;
+pub mod figures;
+pub mod frames;
 pub mod http;
 pub mod load;
 pub mod model_stub;

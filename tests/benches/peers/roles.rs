@@ -1,0 +1,62 @@
+//! What this program becomes when it starts itself once more: a peer shares neither a process nor a runtime with who
+//! measures it.
+
+use rag_tower_tests::qdrant::Qdrant;
+use tokio::net::TcpListener;
+
+use crate::programs::Program;
+use crate::{pass_through, stub};
+
+/// The argument that makes this program something else, before what.
+const ARGUMENT: &str = "--be-the";
+
+/// Something else.
+#[derive(Clone, Copy)]
+pub(crate) enum Role {
+    /// The model server.
+    Stub,
+    /// A bare proxy, before the model server's address.
+    PassThrough,
+    /// Qdrant's protocol over Qdrant's engine.
+    Qdrant,
+}
+
+const ROLES: [Role; 3] = [Role::Stub, Role::PassThrough, Role::Qdrant];
+
+// === impl Role ===
+
+impl Role {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Stub => "model-stub",
+            Self::PassThrough => "pass-through",
+            Self::Qdrant => "qdrant",
+        }
+    }
+
+    /// Starts it. Its first line is its address.
+    pub(crate) fn start(self, arguments: &[&str]) -> Program {
+        let program = std::env::current_exe().expect("this program");
+        let mut command = std::process::Command::new(program);
+        command.args([ARGUMENT, self.name()]).args(arguments);
+        Program::start(self.name(), command)
+    }
+
+    /// Becomes what this process was started as, for good.
+    pub(crate) async fn take_if_asked() {
+        let mut arguments = std::env::args().skip_while(|argument| argument != ARGUMENT).skip(1);
+        let Some(name) = arguments.next() else { return };
+        let role = ROLES.into_iter().find(|role| role.name() == name).expect("a role");
+        if let Self::Qdrant = role {
+            let qdrant = Qdrant::start().await;
+            println!("{}", qdrant.url());
+            return std::future::pending().await;
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        println!("http://{}", listener.local_addr().expect("an address"));
+        match role {
+            Self::Stub => stub::serve(listener).await,
+            _ => pass_through::serve(listener, &arguments.next().expect("an upstream")).await,
+        }
+    }
+}
