@@ -90,6 +90,9 @@ async fn start(arguments: &Arguments) -> (Vec<Peer>, Vec<String>) {
     if wanted("axum") {
         add("axum", starting::pass_through(&base).await);
     }
+    if wanted("gateway") {
+        add("gateway", starting::gateway(&base).await);
+    }
     if wanted("tensorzero") {
         add("tensorzero", starting::tensorzero(&base).await);
     }

@@ -36,7 +36,7 @@ impl Program {
         self.child.id()
     }
 
-    /// The first address of the form `http://host:port` that it prints in a line by itself, the path left out.
+    /// The first address of the form `http://host:port` that it prints.
     ///
     /// # Errors
     /// What it printed, when it ended instead or took longer than `patience`.
@@ -89,18 +89,23 @@ impl Drop for Program {
     }
 }
 
-/// The address of a line that is a URL of this machine.
+/// The address of the first URL in a line.
 fn address(line: &str) -> Option<SocketAddr> {
-    line.trim().strip_prefix("http://")?.split('/').next()?.parse().ok()
+    line.split_once("http://")?.1.split(['/', ' ']).next()?.parse().ok()
 }
 
 /// Where this benchmark keeps logs and Python environments: in the target directory.
 pub(crate) fn folder() -> PathBuf {
-    let built = std::env::current_exe().expect("a path");
-    // <target>/release/deps/peers-…
-    let folder = built.ancestors().nth(3).expect("a target directory").join("peers");
+    let folder = target().join("peers");
     std::fs::create_dir_all(&folder).expect("a folder in the target directory");
     folder
+}
+
+/// The target directory.
+pub(crate) fn target() -> PathBuf {
+    let built = std::env::current_exe().expect("a path");
+    // <target>/release/deps/peers-…
+    built.ancestors().nth(3).expect("a target directory").to_owned()
 }
 
 /// Where this benchmark's own files are.

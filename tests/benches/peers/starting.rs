@@ -12,15 +12,16 @@ use std::time::{Duration, Instant};
 use rag_tower::tenant::TenantId;
 use rag_tower_owner::cluster::{Cluster, ClusterOptions};
 use rag_tower_tests::corpus::Corpus;
+use rag_tower_tests::patched::workspace;
 use rag_tower_tests::server::{DEMO_KEY, Server, Setup};
 use serde_json::json;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::asks::{Asks, Wire};
 use crate::peer::{Peer, Processes, first_answer};
-use crate::programs::{Program, folder, free_port, sources};
+use crate::programs::{Program, folder, free_port, sources, target};
 use crate::python;
 use crate::roles::Role;
 use crate::stub::{EMBEDDINGS, MODEL};
@@ -35,6 +36,10 @@ const WORKERS: &str = "2";
 const PATIENCE: Duration = Duration::from_secs(120);
 /// A key that nobody checks.
 const NO_KEY: &str = "bench-key-that-no-provider-knows";
+
+/// The login that owns a peer's database.
+const LOGIN: &str = "bench";
+const PASSWORD: &str = "bench-password-0123456789";
 
 /// A chunk as both RAG peers have it.
 pub(crate) struct Chunk {
@@ -64,6 +69,39 @@ pub(crate) async fn pass_through(base: &str) -> Result<Peer, String> {
     let wire = Wire::Chat { path: "/v1/chat/completions", prefix: "" };
     let peer = printed("axum", Asks::new(wire, None), || Role::PassThrough.start(&[base])).await?;
     Ok(Peer { described: "a bare proxy".into(), ..peer })
+}
+
+/// The example that is a stack of the library's layers, with a row for each call.
+pub(crate) async fn gateway(base: &str) -> Result<Peer, String> {
+    eprintln!("building the gateway…");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    // with its own features and no other's
+    build.args(["build", "--release", "--locked", "-p", "gateway"]).current_dir(workspace());
+    let out = build.env("CARGO_TARGET_DIR", target()).output().map_err(|error| error.to_string())?;
+    if !out.status.success() {
+        return Err(format!("it does not build: {}", String::from_utf8_lossy(&out.stderr)));
+    }
+    let database = Database::start().await?;
+    let start = || {
+        let mut command = Command::new(target().join("release/gateway"));
+        command
+            .env("GATEWAY_ADDR", "127.0.0.1:0")
+            .env("GATEWAY_KEYS", format!("bench={DEMO_KEY}"))
+            .env("GATEWAY_CALLS_PER_MINUTE", "0")
+            .env("DATABASE_URL", &database.url)
+            .env("OPENAI_BASE_URL", base)
+            .env("OPENAI_API_KEY", NO_KEY);
+        Program::start("gateway", command)
+    };
+    let wire = Wire::Chat { path: "/v1/chat/completions", prefix: "" };
+    let mut peer = printed("gateway", Asks::new(wire, Some(DEMO_KEY.into())), start).await?;
+    peer.described =
+        format!("rag-tower {}, examples/gateway: a key and a row a call", env!("CARGO_PKG_VERSION"));
+    peer.processes.stores = vec![database.postmaster];
+    peer._keep.push(Box::new(database.cluster));
+    peer._keep.push(Box::new(database.folder));
+    Ok(peer)
 }
 
 /// TensorZero's gateway, as its Python package carries it.
@@ -184,7 +222,8 @@ pub(crate) async fn fastapi(base: &str, chunks: &[Chunk]) -> Result<Peer, String
     let grpc = qdrant.address(PATIENCE)?.port().to_string();
     let with = |command: &mut Command| {
         command
-            .env("DATABASE_URL", &database.url)
+            // asyncpg takes the folder of the socket only where no other host is named
+            .env("DATABASE_URL", database.url.replace("@localhost/", "@/"))
             .env("QDRANT_GRPC_PORT", &grpc)
             .env("OPENAI_BASE_URL", base)
             .env("OPENAI_API_KEY", NO_KEY)
@@ -287,7 +326,7 @@ fn peer(name: &'static str, addr: SocketAddr, asks: Asks, start: Duration, progr
 // === impl Database ===
 
 impl Database {
-    /// Durable, and with the settings that the server's own has.
+    /// A login of its own owns it. Durable, and with the settings that the server's own has.
     async fn start() -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         // Postgres belongs to another user when this runs as root, who has to pass through here.
@@ -297,13 +336,19 @@ impl Database {
         let cluster = cluster.map_err(|error| error.to_string())?;
         let made = async {
             let mut admin = PgConnection::connect(&cluster.admin_url("postgres")).await?;
-            sqlx::raw_sql("CREATE DATABASE bench").execute(&mut admin).await?;
+            sqlx::raw_sql(AssertSqlSafe(format!("CREATE ROLE {LOGIN} LOGIN PASSWORD '{PASSWORD}'")))
+                .execute(&mut admin)
+                .await?;
+            sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {LOGIN} OWNER {LOGIN}")))
+                .execute(&mut admin)
+                .await?;
             admin.close().await
         };
         made.await.map_err(|error: sqlx::Error| error.to_string())?;
         let postmaster = postmaster(&folder.path().join("postgres"))?;
-        // asyncpg takes the folder of the socket only where no other host is named
-        let url = cluster.admin_url("bench").replace("@localhost/", "@/");
+        let url = cluster.admin_url(LOGIN);
+        let (_, place) = url.split_once('@').ok_or("an address without a login")?;
+        let url = format!("postgres://{LOGIN}:{PASSWORD}@{place}");
         Ok(Self { url, postmaster, cluster, folder })
     }
 }
