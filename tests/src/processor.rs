@@ -8,7 +8,7 @@ use std::fs::read_to_string;
 #[must_use]
 pub fn processor_us(pid: u32) -> (f64, f64) {
     let of = |pid: u32| stat(&read_to_string(format!("/proc/{pid}/stat")).ok()?).map(|(_, time)| time);
-    let below = descendants(pid).into_iter().filter_map(of).sum();
+    let below = descendants(pid).into_iter().filter_map(of).fold(0.0, |sum, one| sum + one);
     (of(pid).unwrap_or(f64::NAN), below)
 }
 
@@ -44,7 +44,7 @@ pub fn machine() -> String {
 
 fn memory(pid: u32, of: impl Fn(u32) -> Option<f64>) -> (f64, f64) {
     let megabytes = |kilobytes: f64| (kilobytes / 102.4).round() / 10.0;
-    let below = descendants(pid).into_iter().filter_map(&of).sum();
+    let below = descendants(pid).into_iter().filter_map(&of).fold(0.0, |sum, one| sum + one);
     (of(pid).map_or(f64::NAN, megabytes), megabytes(below))
 }
 

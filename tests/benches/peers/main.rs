@@ -71,6 +71,11 @@ async fn main() {
     for (peer, measured) in peers.iter().zip(&measured).filter(|(_, measured)| measured.failed > 0) {
         println!("{}: {} requests FAILED", peer.name, measured.failed);
     }
+    for (peer, measured) in peers.iter().zip(&measured) {
+        if let Some(pieces) = &measured.otherwise {
+            println!("{}: a stream came as {} frames: {pieces:?}", peer.name, pieces.len());
+        }
+    }
     println!("RESULT {}", report.json());
 }
 

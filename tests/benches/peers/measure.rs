@@ -35,6 +35,8 @@ pub(crate) struct Measured {
     /// Streams that should have been a frame for a piece, and those that were: of slow ones and of fast ones.
     pub(crate) slow: (usize, usize),
     pub(crate) fast: (usize, usize),
+    /// The pieces of one that was not.
+    pub(crate) otherwise: Option<Vec<String>>,
     /// Memory in MB before the first request of the first round and after the last of the last.
     pub(crate) idle: Parts,
     pub(crate) busy: Parts,
@@ -102,6 +104,7 @@ impl Measured {
         self.first_p99.push(milliseconds(slow.first_p99));
         self.slow = (self.slow.0 + slow.all, self.slow.1 + slow.exact);
         self.fast = (self.fast.0 + fast.all, self.fast.1 + fast.exact);
+        self.otherwise = slow.otherwise.or(fast.otherwise).or(self.otherwise.take());
         Ok(())
     }
 }

@@ -70,7 +70,7 @@ impl Processes {
     fn parts(&self, own: impl Fn(u32) -> (f64, f64), store: impl Fn(u32) -> (f64, f64)) -> Parts {
         let (alone, children) = own(self.pid);
         let all = |(one, below): (f64, f64)| one + below;
-        let stores: f64 = self.stores.iter().map(|pid| all(store(*pid))).sum();
+        let stores = self.stores.iter().fold(0.0, |sum, pid| sum + all(store(*pid)));
         if self.keeps_children {
             Parts { own: alone, stores: stores + store(self.pid).1 }
         } else {
@@ -97,7 +97,7 @@ pub(crate) async fn first_answer(
             let status = answer.status();
             let body = answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
             let text = String::from_utf8_lossy(&body);
-            if status == StatusCode::OK && text.contains(pieces()[0].trim_end()) {
+            if status == StatusCode::OK && text.contains(pieces()[0].trim_start()) {
                 return Ok(());
             }
             said = format!("{status}: {text}");

@@ -11,7 +11,7 @@ use rag_tower_tests::frames::{Frames, text_of};
 use rag_tower_tests::load::Connection;
 
 /// What streams were like.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Streams {
     /// Half of the first pieces came within this.
     pub(crate) first_p50: Duration,
@@ -19,6 +19,8 @@ pub(crate) struct Streams {
     /// All streams, and those whose pieces each came in a frame of its own, in order, and all of them.
     pub(crate) all: usize,
     pub(crate) exact: usize,
+    /// The pieces of a stream that was otherwise.
+    pub(crate) otherwise: Option<Vec<String>>,
 }
 
 /// Asks for streams until `end`, at least one; each should bring these pieces.
@@ -33,18 +35,22 @@ pub(crate) async fn run(
 ) -> Result<Streams, String> {
     let end = Instant::now() + length;
     let mut connection = Connection::open(addr).await.ok_or("nobody listens")?;
-    let (mut firsts, mut exact) = (Vec::new(), 0);
+    let (mut firsts, mut exact, mut otherwise) = (Vec::new(), 0, None);
     loop {
         let (first, found) = one(&mut connection, request()).await?;
         firsts.push(first);
-        exact += usize::from(found == pieces);
+        if found == pieces {
+            exact += 1;
+        } else {
+            otherwise = Some(found);
+        }
         if Instant::now() > end {
             break;
         }
     }
     firsts.sort_unstable();
     let at = |p| quantile(&firsts, p).unwrap_or_default();
-    Ok(Streams { first_p50: at(0.5), first_p99: at(0.99), all: firsts.len(), exact })
+    Ok(Streams { first_p50: at(0.5), first_p99: at(0.99), all: firsts.len(), exact, otherwise })
 }
 
 /// When the first piece came, and all pieces, by frame.

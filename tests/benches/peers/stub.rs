@@ -42,9 +42,9 @@ struct Prepared {
 
 static PREPARED: LazyLock<Prepared> = LazyLock::new(Prepared::new);
 
-/// The pieces of the answer, each another.
+/// The pieces of the answer, each another; spaces lead, as in models' tokens.
 pub(crate) fn pieces() -> Vec<String> {
-    (0..PIECES).map(|n| format!("piece {n} of the answer [1]. ")).collect()
+    (0..PIECES).map(|n| format!(" piece {n} of the answer [1].")).collect()
 }
 
 /// Serves for good.

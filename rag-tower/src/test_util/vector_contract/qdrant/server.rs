@@ -241,7 +241,9 @@ fn id(id: Option<wire::PointId>) -> Result<engine::PointId, Status> {
 }
 
 fn done() -> Response<wire::PointsOperationResponse> {
-    Response::new(wire::PointsOperationResponse::default())
+    let status = wire::UpdateStatus::Completed as i32;
+    let result = Some(wire::UpdateResult { operation_id: Some(0), status, ..Default::default() });
+    Response::new(wire::PointsOperationResponse { result, ..Default::default() })
 }
 
 /// Methods that the store under test has no business calling.
