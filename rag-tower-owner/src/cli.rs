@@ -13,7 +13,7 @@ use crate::data_dir::{DataDir, Holder};
 use crate::failure::Failure;
 use crate::ingest::{self, Target};
 use crate::secrets::Secrets;
-use crate::{ask, demo_data, doctor, eval, mend, operator, platform, serve, telemetry};
+use crate::{ask, demo_data, doctor, eval, mend, operator, platform, ready, serve, telemetry};
 
 /// How long what is left over may take at the end.
 const LEFTOVERS: Duration = Duration::from_secs(5);
@@ -65,6 +65,8 @@ enum Command {
     },
     /// Check every setting and dependency, and say how to mend what is wrong
     Doctor,
+    /// Succeed if the server that runs with these settings is ready, and fail if not
+    Ready,
     /// Thirty days of made-up traffic of the demo tenants, to see the console with; a server may run meanwhile
     DemoData {
         #[command(subcommand)]
@@ -144,6 +146,7 @@ impl Cli {
                 Command::Ask { question, tenant } => ask(&config, &question, &tenant).await,
                 Command::DemoData { what } => print(&demo_data::command(&config, what).await?),
                 Command::Rollups { what } => print(&mend::rollups(&config, &what).await?),
+                Command::Ready => print(&ready::ready(&config).await?),
                 Command::Doctor => Ok(()),
             }
         });

@@ -69,6 +69,8 @@ mod prices;
 #[cfg(feature = "server")]
 mod progress;
 #[cfg(feature = "server")]
+mod ready;
+#[cfg(feature = "server")]
 mod registry;
 #[cfg(feature = "server")]
 mod replay;

@@ -7,9 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::get;
 use axum::serve::ListenerExt;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, Version, header};
 use metrics_exporter_prometheus::PrometheusHandle;
 use rag_tower::postgres::Upkeep;
 use tokio::net::TcpListener;
@@ -41,9 +44,10 @@ const WRITER_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs the server until a signal stops it.
 ///
-/// Down, after the first SIGINT or SIGTERM: stop accepting; let answers in flight end, for at most 20 s; remove what the canaries
-/// have; deliver what the trace writer holds; fold the rollups; flush the vector index; close the database; stop the private cluster. A second signal skips to
-/// the end.
+/// Down, after the first SIGINT or SIGTERM: not ready; go on answering for `RAG_TOWER_STOP_DELAY`, and say with each answer that
+/// the connection ends with it; stop accepting; let answers in flight end, for at most 20 s; remove what the
+/// canaries have; deliver what the trace writer holds; fold the rollups; flush the vector index; close the database; stop the
+/// private cluster. A second signal skips to the end.
 pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     let began = Instant::now();
     let metrics = telemetry::metrics()?;
@@ -97,7 +101,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     // once before anybody can ask for it
     gauges::sample(&app, &pools).await;
     tasks.spawn(gauges::keep_sampled(Arc::clone(&app), pools, stopping.clone()));
-    let router = app::build(app);
+    let router = app::build(app).layer(from_fn_with_state(Arc::clone(&ready), leave));
     let server =
         axum::serve(listener.tap_io(no_delay), router.into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(told(stopping));
@@ -116,9 +120,10 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     }
     tracing::info!("stopping: answers in flight may end; a second signal stops at once");
     let down = async {
+        let goes_on = tokio::time::timeout(config.stop_delay, &mut server).await.is_err();
         let _ = stop.send(true);
         closing.cancel();
-        if tokio::time::timeout(DRAIN, server).await.is_err() {
+        if goes_on && tokio::time::timeout(DRAIN, server).await.is_err() {
             tracing::warn!("some answers were still in flight after {DRAIN:?}");
         }
         isolation.leave().await;
@@ -179,7 +184,7 @@ fn address(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
 }
 
 /// Where this machine reaches a listener: one on every address is on this machine's own too.
-fn reachable(mut listener: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(mut listener: SocketAddr) -> SocketAddr {
     match listener.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => listener.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => listener.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -195,13 +200,27 @@ fn no_delay(stream: &mut tokio::net::TcpStream) {
     }
 }
 
+/// Once the server is not ready, each answer says that its connection ends with it: none is idle when the server goes, so that
+/// no caller sends a question into a connection that is just being closed. HTTP/2 says that by itself.
+async fn leave(State(ready): State<Arc<AtomicBool>>, request: Request, next: Next) -> Response {
+    let version = request.version();
+    let mut response = next.run(request).await;
+    if version < Version::HTTP_2
+        && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        && !ready.load(Ordering::Acquire)
+    {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
 async fn told(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 /// `/metrics`, `/livez` and `/readyz`, and nothing else.
 async fn serve_metrics(listener: TcpListener, metrics: PrometheusHandle, ready: Arc<AtomicBool>) {
-    let kind = [(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let exposition = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let readiness = move || {
         let ready = ready.load(Ordering::Acquire);
         async move {

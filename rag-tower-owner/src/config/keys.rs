@@ -95,6 +95,11 @@ pub const SETTINGS: [Key; 38] = [
         "300",
         "seconds between questions of two tenants that nobody is, which show whether tenants are kept apart; 0 asks none",
     ),
+    number(
+        "RAG_TOWER_STOP_DELAY",
+        "0",
+        "seconds for which a stopping server still answers, not ready any more, so that load balancers leave it first",
+    ),
     unset("RAG_TOWER_DEMO_KEY", Kind::Secret, "fixes the demo API key, at least 32 characters"),
     number(
         "RAG_TOWER_METRICS_TENANTS",

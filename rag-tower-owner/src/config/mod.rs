@@ -98,6 +98,8 @@ pub struct Config {
     pub when_full: WhenFull,
     /// How often the canary tenants ask; none is never.
     pub canary_interval: Option<Duration>,
+    /// How long a server that was told to stop goes on answering, not ready any more, before it stops.
+    pub stop_delay: Duration,
     /// A fixed API key of the demo language centre.
     pub demo_key: Option<Secret>,
     /// What is logged: a level, or `target=level` pairs.

@@ -103,6 +103,7 @@ impl Reader<'_> {
         let trace_retention = self.number("RAG_TOWER_TRACE_RETENTION_DAYS", 0, 36_500);
         // a secret of theirs is replaced within the hour
         let canary_interval = self.number("RAG_TOWER_CANARY_INTERVAL", 0, 1_800);
+        let stop_delay = self.number("RAG_TOWER_STOP_DELAY", 0, 300);
         let demo_key = self.secret("RAG_TOWER_DEMO_KEY", KEY);
         let metrics_tenants = self.number("RAG_TOWER_METRICS_TENANTS", 0, 1_000);
         let otel_tenants = self.one_of("RAG_TOWER_OTEL_TENANTS", [("no", false), ("yes", true)]);
@@ -146,6 +147,7 @@ impl Reader<'_> {
             fsync: fsync?,
             when_full: when_full?,
             canary_interval: Some(canary_interval?).filter(|every| *every > 0).map(Duration::from_secs),
+            stop_delay: Duration::from_secs(stop_delay?),
             demo_key,
             log: self.values.get("RAG_TOWER_LOG")?.to_owned(),
             log_json,

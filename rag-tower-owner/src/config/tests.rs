@@ -118,6 +118,14 @@ fn the_canaries_ask_every_five_minutes_unless_it_is_said_how_often() {
 }
 
 #[test]
+fn a_server_stops_at_once_unless_it_is_said_how_long_it_still_answers() {
+    let delay =
+        |seconds: &str| read(&[("RAG_TOWER_STOP_DELAY", seconds)]).map(|config| config.stop_delay.as_secs());
+    assert_eq!((delay("").unwrap(), delay("15").unwrap()), (0, 15));
+    assert!(refusal(read(&[("RAG_TOWER_STOP_DELAY", "301")])).contains("from 0 to 300"));
+}
+
+#[test]
 fn every_finding_is_reported_at_once() {
     let text = refusal(read(&[("TOP_K", "0"), ("RAG_TOWER_ADDR", "8080"), ("CHUNK_OVERLAP", "a few")]));
     for part in ["TOP_K", "from 1 to 100", "RAG_TOWER_ADDR", "127.0.0.1:8080", "CHUNK_OVERLAP"] {
