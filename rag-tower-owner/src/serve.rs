@@ -56,9 +56,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     let secrets = Secrets::load(&config, &data)?;
     let owner = OwnerSecret::load(&config, &data)?;
     if config.redis_url.is_some() {
-        tracing::warn!(
-            "REDIS_URL is set, but limits, tickets and caches are kept in memory: run one replica"
-        );
+        tracing::warn!("REDIS_URL is set, but limits, tickets and caches are in the memory of each replica");
     }
     // taken before anything slow is started
     let listener = bind("RAG_TOWER_ADDR", config.addr).await?;

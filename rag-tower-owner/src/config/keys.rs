@@ -40,7 +40,7 @@ pub const SETTINGS: [Key; 38] = [
     unset(
         "REDIS_URL",
         Kind::Url,
-        "not used yet: limits, tickets and caches are kept in memory, so run one replica",
+        "not used yet: limits, tickets and caches are in the memory of each replica",
     ),
     unset("OPENAI_API_KEY", Kind::Secret, "the key of a model server that speaks the OpenAI API"),
     unset("OPENAI_BASE_URL", Kind::Url, "its address (default: https://api.openai.com/v1)"),

@@ -130,7 +130,7 @@ async fn vectors(config: &Config) -> Finding {
 
 fn redis(config: &Config) -> Option<Finding> {
     config.redis_url.as_ref().map(|_| {
-        note("redis", "limits, tickets and caches are kept in memory\nUnset REDIS_URL, and run one replica.")
+        note("redis", "limits, tickets and caches are in the memory of each replica\nUnset REDIS_URL; `deploy/README.md` says what several replicas mean.")
     })
 }
 
