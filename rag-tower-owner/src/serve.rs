@@ -226,7 +226,7 @@ async fn serve_metrics(listener: TcpListener, metrics: PrometheusHandle, ready: 
         }
     };
     let router = Router::new()
-        .route("/metrics", get(move || async move { (kind, telemetry::exposition(&metrics)) }))
+        .route("/metrics", get(move || async move { (exposition, telemetry::exposition(&metrics)) }))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readiness));
     if let Err(error) = axum::serve(listener, router).await {
