@@ -16,8 +16,8 @@ use rag_tower::trace::{TraceLayer, spawn_writer};
 use rag_tower::{Ask, BoxError, Pipeline, Question, TenantAuthority, TenantId};
 use tower::ServiceExt;
 
-const DOCUMENT: &str = "The pool opens at 6 and closes at 22. On Sundays it opens at 9.";
-const QUESTION: &str = "When does the pool open on Sundays?";
+const DOCUMENT: &str = "The pool opens at 6 and closes at 22. A season ticket is 120 euros.";
+const QUESTION: &str = "How much is a season ticket?";
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
@@ -33,7 +33,7 @@ async fn main() -> Result<(), BoxError> {
     let scope = TenantAuthority::new().grant(TenantId::named("pool"));
     let before = vectors.count(&scope).await?;
     let ingestor = Ingestor::new(embedder, Arc::clone(&documents), Arc::clone(&vectors));
-    ingestor.oneshot(Ingest::new(scope.clone(), "hours.md", DOCUMENT)).await?;
+    ingestor.oneshot(Ingest::new(scope.clone(), "pool.md", DOCUMENT)).await?;
 
     let stack = Pipeline::new()
         .layer(TraceLayer::new(sink))

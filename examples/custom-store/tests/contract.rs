@@ -13,7 +13,7 @@ use rag_tower::test_util::{scope, vector_contract};
 use rag_tower::{ErrorKind, Origin, TenantScope};
 
 fn point(scope: &TenantScope) -> Point {
-    let document = DocumentId::named(scope.tenant(), "hours.md");
+    let document = DocumentId::named(scope.tenant(), "pool.md");
     Point {
         chunk: ChunkId::of(scope.tenant(), document, 0),
         document,

@@ -16,7 +16,7 @@ fn run(directory: &std::path::Path) -> String {
 fn it_answers_from_its_files_and_each_run_leaves_a_row() {
     let directory = tempfile::tempdir().unwrap();
     let first = run(directory.path());
-    assert_eq!(first, "On Sundays it opens at 9. [1]\nvectors: 0 before, 1 now; trace rows written: 1\n");
+    assert_eq!(first, "A season ticket is 120 euros. [1]\nvectors: 0 before, 1 now; trace rows written: 1\n");
     assert_eq!(shown(include_str!("../README.md")), first);
     let second = run(directory.path());
     assert!(second.contains("vectors: 1 before, 1 now"), "{second}");
@@ -26,7 +26,7 @@ fn it_answers_from_its_files_and_each_run_leaves_a_row() {
     assert_eq!(rows.len(), 2);
     for row in rows {
         assert_eq!((row.tenant_id, row.outcome.status()), (TenantId::named("pool"), Status::Success));
-        assert_eq!(row.answer.as_deref(), Some("On Sundays it opens at 9. [1]"));
+        assert_eq!(row.answer.as_deref(), Some("A season ticket is 120 euros. [1]"));
     }
 }
 

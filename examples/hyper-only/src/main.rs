@@ -23,7 +23,7 @@ use tower::util::BoxCloneSyncService;
 
 /// The key of the one tenant, who is on this machine. Yours come from where keys are kept.
 const KEY: &str = "acme-key-for-this-machine-only-0123456789";
-const DOCUMENT: &str = "# Opening hours\n\nThe pool opens at 6 and closes at 22. On Sundays it opens at 9.";
+const DOCUMENT: &str = "The pool opens at 6 and closes at 22. A season ticket is 120 euros.";
 
 /// The program as hyper sees it.
 type App = BoxCloneSyncService<Request<Incoming>, Response<AnswerBody>, Infallible>;
@@ -35,7 +35,7 @@ async fn main() -> Result<(), BoxError> {
 
     let index = MemoryIndex::new(1_000);
     #[expect(clippy::disallowed_methods, reason = "the program's own document: nobody asks yet")]
-    index.put(&authority.grant(acme), "hours.md", DOCUMENT).await?;
+    index.put(&authority.grant(acme), "pool.md", DOCUMENT).await?;
 
     let keys = ApiKeyResolver::new(MemoryApiKeys::new().with(KEY, acme)?);
     let app = ServiceBuilder::new()

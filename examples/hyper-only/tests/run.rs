@@ -10,18 +10,19 @@ const KEY: &str = "acme-key-for-this-machine-only-0123456789";
 #[tokio::test(flavor = "multi_thread")]
 async fn it_answers_who_has_the_key_as_json_and_as_events() {
     let example = Example::start(Command::new(env!("CARGO_BIN_EXE_hyper-only")));
-    let question = json!({"question": "When does the pool open on Sundays?"});
+    let question = json!({"question": "How much is a season ticket?"});
     let client = example.client().bearer(KEY);
 
     let answer = client.post("/", &question).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let answer = answer.json();
-    assert_eq!(answer["answer"], "On Sundays it opens at 9. [1]");
-    assert_eq!(answer["sources"][0]["file_name"], "hours.md");
+    assert_eq!(answer["answer"], "A season ticket is 120 euros. [1]");
+    assert_eq!(answer["sources"][0]["file_name"], "pool.md");
 
     let events = client.events("/", &question).await;
     assert_eq!(events.status, 200);
-    let names: Vec<_> = events.all().await.into_iter().map(|event| event.name).collect();
+    let mut names: Vec<_> = events.all().await.into_iter().map(|event| event.name).collect();
+    names.dedup();
     assert_eq!(names, ["start", "sources", "delta", "end"]);
 
     let far = client.post("/", &json!({"question": "How far is the moon?"})).await;

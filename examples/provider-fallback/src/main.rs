@@ -10,8 +10,8 @@ use rag_tower::stage::{EmbedLayer, Generate, PromptLayer, RetrieveLayer};
 use rag_tower::{Ask, BoxError, Error, Pipeline, Question, Scoped, TenantAuthority, TenantId};
 use tower::ServiceExt;
 
-const DOCUMENT: &str = "The pool opens at 6 and closes at 22. On Sundays it opens at 9.";
-const QUESTION: &str = "When does the pool open on Sundays?";
+const DOCUMENT: &str = "The pool opens at 6 and closes at 22. A season ticket is 120 euros.";
+const QUESTION: &str = "How much is a season ticket?";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
@@ -23,7 +23,7 @@ async fn main() -> Result<(), BoxError> {
     #[expect(clippy::disallowed_methods, reason = "a program of one tenant, run by whom it belongs to")]
     let scope = TenantAuthority::new().grant(TenantId::named("pool"));
     let index = MemoryIndex::new(1_000);
-    index.put(&scope, "hours.md", DOCUMENT).await?;
+    index.put(&scope, "pool.md", DOCUMENT).await?;
     let stack = Pipeline::new()
         .embed(EmbedLayer::new(index.embedder()))
         .retrieve(RetrieveLayer::new(index.source()))

@@ -27,9 +27,9 @@ async fn run(first: String, second: String) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_one_answers_when_it_can() {
     let (first, second) = (ModelStub::start().await, ModelStub::start().await);
-    first.always(Reply::chat(&["At ", "9. [1]"]));
+    first.always(Reply::chat(&["120 ", "euros. [1]"]));
     let output = run(first.base_url(), second.base_url()).await;
-    assert_eq!(output, "At 9. [1]\nanswered by first, down: []\n");
+    assert_eq!(output, "120 euros. [1]\nanswered by first, down: []\n");
     assert_eq!((first.calls(), second.calls()), (1, 0));
 }
 
@@ -37,9 +37,9 @@ async fn the_first_one_answers_when_it_can() {
 async fn an_outage_is_tried_again_and_then_the_second_one_is_asked() {
     let (first, second) = (ModelStub::start().await, ModelStub::start().await);
     first.always(Reply::refused(503, "overloaded", "come back later"));
-    second.always(Reply::chat(&["At 9, says the spare. [1]"]));
+    second.always(Reply::chat(&["120 euros, says the spare. [1]"]));
     let output = run(first.base_url(), second.base_url()).await;
-    assert_eq!(output, "At 9, says the spare. [1]\nanswered by second, down: []\n");
+    assert_eq!(output, "120 euros, says the spare. [1]\nanswered by second, down: []\n");
     assert_eq!((first.calls(), second.calls()), (3, 1));
     let asked = &second.requests()[0];
     assert_eq!(asked.body["model"], "spare");
@@ -77,7 +77,7 @@ async fn with_both_down_the_documents_answer_and_the_readme_shows_it() {
     let output = run(nowhere(), nowhere()).await;
     assert_eq!(
         output,
-        "On Sundays it opens at 9. [1]\nanswered by extractive, down: [\"first\", \"second\"]\n"
+        "A season ticket is 120 euros. [1]\nanswered by extractive, down: [\"first\", \"second\"]\n"
     );
     assert_eq!(shown(include_str!("../README.md")), output);
 }

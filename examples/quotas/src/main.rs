@@ -20,7 +20,7 @@ use tower::{Layer, ServiceBuilder};
 use crate::budget::BudgetLayer;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const DOCUMENT: &str = "The pool opens at 6 and closes at 22. On Sundays it opens at 9.";
+const DOCUMENT: &str = "The pool opens at 6 and closes at 22. A season ticket is 120 euros.";
 /// Keys of two tenants on this machine. Yours come from where keys are kept.
 const KEYS: [(&str, &str); 2] = [
     ("acme", "acme-key-for-this-machine-only-0123456789"),
@@ -36,7 +36,7 @@ async fn main() -> Result<(), BoxError> {
         let tenant = TenantId::named(name);
         keys = keys.with(key, tenant)?;
         #[expect(clippy::disallowed_methods, reason = "the program's own document: nobody asks yet")]
-        index.put(&authority.grant(tenant), "hours.md", DOCUMENT).await?;
+        index.put(&authority.grant(tenant), "pool.md", DOCUMENT).await?;
     }
 
     let limited = ServiceBuilder::new()
