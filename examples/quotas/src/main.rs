@@ -45,7 +45,7 @@ async fn main() -> Result<(), BoxError> {
         // answers at once, each until its last word: 503
         .layer(AdmissionLayer::new(64).per_tenant(2))
         // tokens a day, a layer of our own: 402
-        .layer(BudgetLayer::new(1_000, DAY))
+        .layer(BudgetLayer::new(10_000, DAY))
         .service(answers(&index)?);
 
     let tenants = ResolveTenantLayer::new(authority, ApiKeyResolver::new(keys));

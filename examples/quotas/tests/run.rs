@@ -42,10 +42,10 @@ async fn each_limit_refuses_the_tenant_that_is_over_it_and_no_other() {
     model.wait_for_aborts(2).await;
 
     // tokens: one dear answer, and the next is refused until tomorrow
-    model.always(Reply::stream([text("At 6."), finish("stop"), usage(900, 200), done()]));
+    model.always(Reply::stream([text("At 6."), finish("stop"), usage(9_000, 2_000), done()]));
     let dear = acme.post("/query", &question).await;
     assert_eq!(dear.status, 200, "{}", dear.text());
-    assert_eq!(dear.json()["usage"]["input_tokens"], 900);
+    assert_eq!(dear.json()["usage"]["input_tokens"], 9_000);
     let (status, kind, wait) = refusal(&acme.post("/query", &question).await);
     assert_eq!((status, kind.as_str()), (402, "over_budget"));
     assert!((86_000..=86_400).contains(&wait), "{wait}");
