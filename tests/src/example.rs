@@ -15,7 +15,7 @@ pub struct Example {
     pub said: Vec<String>,
     child: Child,
     /// Stays open, so that it may go on saying things.
-    _output: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
 }
 
 // === impl Example ===
@@ -25,19 +25,18 @@ impl Example {
     #[must_use]
     pub fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the example starts");
-        let mut output = BufReader::new(child.stdout.take().expect("its output"));
-        let mut said = Vec::new();
+        let output = BufReader::new(child.stdout.take().expect("its output"));
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut started = Self { addr: nowhere, said: Vec::new(), child, output };
         loop {
             let mut line = String::new();
-            let read = output.read_line(&mut line).expect("its output is text");
+            let read = started.output.read_line(&mut line).expect("its output is text");
             if let Some(addr) = line.strip_prefix("listening on http://") {
-                let addr = addr.trim().parse().expect("an address");
-                return Self { addr, said, child, _output: output };
+                started.addr = addr.trim().parse().expect("an address");
+                return started;
             }
-            if read == 0 {
-                panic!("it ended ({:?}) before it listened, and said {said:?}", child.wait());
-            }
-            said.push(line.trim_end().to_owned());
+            assert!(read > 0, "it ended ({:?}) before it listened: {:?}", started.child.wait(), started.said);
+            started.said.push(line.trim_end().to_owned());
         }
     }
 

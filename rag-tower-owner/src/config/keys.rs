@@ -29,7 +29,7 @@ pub enum Kind {
 }
 
 /// All settings, in the order in which they are explained.
-pub const SETTINGS: [Key; 38] = [
+pub const SETTINGS: [Key; 39] = [
     text("RAG_TOWER_ADDR", "127.0.0.1:8080", "where the server listens"),
     text("RAG_TOWER_METRICS_ADDR", "127.0.0.1:9464", "where /metrics, /livez and /readyz are"),
     unset("RAG_TOWER_DATA", Kind::Text, "the data directory (default: the platform's place for data)"),

@@ -88,7 +88,7 @@ impl TraceSink {
     #[must_use]
     pub fn discarding() -> Self {
         let (rows, _) = mpsc::channel(1);
-        Self { rows, journal: None, shared: Arc::new(Shared::discarding()) }
+        Self { rows, journal: None, tap: None, shared: Arc::new(Shared::discarding()) }
     }
 
     /// Appends each row to a journal of one's own before its answer's end is yielded, in place of the writer's. The

@@ -21,7 +21,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tower_service::Service;
 
-use super::super::{Endpoint, refusal, tls};
+use super::super::{Endpoint, refusal};
 use super::body::{Reply, ReplyBody};
 use super::call::Call;
 use super::headers;
@@ -29,6 +29,7 @@ use crate::admission::Hold;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::scoped::Scoped;
 use crate::stage::ResponseFuture;
+use crate::tls;
 
 /// A provider that calls are passed on to, with its key in the place of the client's.
 ///
@@ -83,7 +84,7 @@ impl Upstream {
     /// # Errors
     /// [`ErrorKind::Internal`] when TLS cannot be set up.
     pub fn new(endpoint: &Endpoint) -> Result<Self, Error> {
-        let mut tls = tls::config(endpoint.is_secure())?;
+        let mut tls = tls::config(endpoint.is_secure(), Stage::Generate)?;
         // The connector says these itself.
         tls.alpn_protocols.clear();
         let mut http = HttpConnector::new();

@@ -15,11 +15,13 @@
 //!
 //! The adapters of this crate pass it as well: what holds for one store holds for all.
 
-#[cfg(all(test, feature = "edge"))]
+#[cfg(test)]
+#[cfg(feature = "edge")]
 mod edge;
 #[cfg(test)]
 mod memory;
-#[cfg(all(test, feature = "edge", feature = "qdrant"))]
+#[cfg(test)]
+#[cfg(all(feature = "edge", feature = "qdrant"))]
 mod qdrant;
 
 use std::collections::BTreeMap;

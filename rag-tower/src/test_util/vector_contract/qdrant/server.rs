@@ -242,7 +242,7 @@ fn id(id: Option<wire::PointId>) -> Result<engine::PointId, Status> {
 
 fn done() -> Response<wire::PointsOperationResponse> {
     let status = wire::UpdateStatus::Completed as i32;
-    let result = Some(wire::UpdateResult { operation_id: Some(0), status, ..Default::default() });
+    let result = Some(wire::UpdateResult { operation_id: Some(0), status });
     Response::new(wire::PointsOperationResponse { result, ..Default::default() })
 }
 
