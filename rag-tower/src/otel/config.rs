@@ -39,6 +39,7 @@ pub(super) struct Sampled {
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 const URL: &str = "http:// or https:// and a host, such as http://localhost:4318";
 
 // === impl OtlpConfig ===
@@ -91,7 +92,7 @@ impl OtlpConfig {
     pub fn from_vars(var: impl Fn(&'static str) -> Option<String>) -> Result<Option<Self>, OtlpConfigError> {
         let var = |name| var(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let off = var("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
-            || var("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
+            || var(EXPORTER).is_some_and(|value| value == "none");
         let endpoint = match (var(TRACES_ENDPOINT), var(ENDPOINT)) {
             _ if off => return Ok(None),
             (Some(traces), _) => url(TRACES_ENDPOINT, &traces)?,
@@ -106,6 +107,9 @@ impl OtlpConfig {
         let mut config = Self::new(endpoint.as_str())?;
         for name in ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] {
             only(name, var(name), "http/protobuf")?;
+        }
+        if var(EXPORTER).is_some_and(|value| value != "otlp") {
+            return Err(OtlpConfigError { variable: EXPORTER, expected: "otlp, or none to send no spans" });
         }
         for name in ["OTEL_EXPORTER_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION"] {
             only(name, var(name), "none")?;
@@ -336,6 +340,7 @@ mod tests {
             (ENDPOINT, "http://secret@example.com"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc-secret"),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip-secret"),
+            (EXPORTER, "zipkin-secret"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "secret"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "a=%zzsecret"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "secret"),
