@@ -352,7 +352,8 @@ fn promtool_takes_the_configuration_and_the_rules() {
 #[test]
 fn alerts_fire_when_their_cause_is_there_and_are_silent_without_it() {
     for file in files("rules/tests", "yml") {
-        promtool(&["test", "rules"], &[file]);
+        let said = promtool(&["test", "rules"], &[file]);
+        assert!(said.contains("SUCCESS"), "{said}");
     }
     for (name, text) in rules() {
         let tests = fs::read_to_string(folder().join("rules/tests").join(&name)).unwrap();
