@@ -1,7 +1,7 @@
 //! What is refused, and how it is said.
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::Method;
 use http_body_util::Full;
 use rag_tower_tests::http::{Answer, Client, DEADLINE};
 use rag_tower_tests::model_stub::{self as model, ModelStub, Reply, Step};

@@ -125,9 +125,11 @@ impl Body for ReplyBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.frames {
-            Frames::Kept(frames) => {
-                SizeHint::with_exact(frames.as_slice().iter().map(|bytes| bytes.len() as u64).sum())
-            }
+            // A server joins the frames of a body whose length is known: several are a stream, and stay one.
+            Frames::Kept(frames) => match frames.as_slice() {
+                [only] => SizeHint::with_exact(only.len() as u64),
+                _ => SizeHint::default(),
+            },
             Frames::Live(body) => body.size_hint(),
             Frames::Ended => SizeHint::with_exact(0),
         }
