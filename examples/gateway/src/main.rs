@@ -5,6 +5,7 @@ mod settings;
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::future::IntoFuture;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -33,16 +34,26 @@ fn stack(
     sink: TraceSink,
 ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static {
     ServiceBuilder::new()
+        // as axum's server wants it
         .map_response(|response: axum::http::Response<_>| response.map(Body::new))
-        .layer(HttpTraceLayer::new(sink).with_labels(settings.labels)) // one row per request, however it ends
-        .layer(OpenAiErrorsLayer::new()) // what we refuse, said as OpenAI says it
-        .layer(ResolveTenantLayer::new(TenantAuthority::new(), ApiKeyResolver::new(settings.keys))) // whose key it is
-        .layer(RelayLayer::new()) // from here on a request is a call: its tenant is part of its type
-        .layer(RecordLayer::new()) // question, answer, tokens and first token onto the row
-        .layer(RateLimitLayer::new(MemoryRateLimits::default()).per_tenant(settings.rate)) // calls a minute
-        .layer(AdmissionLayer::new(settings.most_calls).per_tenant(settings.most_calls_of_one)) // calls at once
-        .layer(ReplyCacheLayer::new(ReplyCache::default())) // the same call at temperature 0, answered again
-        .service(settings.providers) // the first provider that answers
+        // one row per request, however it ends
+        .layer(HttpTraceLayer::new(sink).with_labels(settings.labels))
+        // what we refuse, said as OpenAI says it
+        .layer(OpenAiErrorsLayer::new())
+        // whose key it is
+        .layer(ResolveTenantLayer::new(TenantAuthority::new(), ApiKeyResolver::new(settings.keys)))
+        // an HTTP request becomes a call, whose tenant is part of its type
+        .layer(RelayLayer::new())
+        // question, answer, tokens and first token onto the row
+        .layer(RecordLayer::new())
+        // calls a minute
+        .layer(RateLimitLayer::new(MemoryRateLimits::default()).per_tenant(settings.rate))
+        // calls at once, until their last byte
+        .layer(AdmissionLayer::new(settings.most_calls).per_tenant(settings.most_calls_of_one))
+        // the same call at temperature 0, answered again
+        .layer(ReplyCacheLayer::new(ReplyCache::default()))
+        // the first provider that answers
+        .service(settings.providers)
 }
 
 #[tokio::main]
@@ -58,7 +69,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     settings::announce(listener.local_addr()?)?;
     let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
     let stack = stack(settings, sink);
-    axum::serve(listener, Shared::new(stack)).with_graceful_shutdown(settings::told_to_stop()).await?;
+    let server = axum::serve(listener, Shared::new(stack)).with_graceful_shutdown(settings::told_to_stop());
+    tokio::select! {
+        ended = server.into_future() => ended?,
+        () = settings::waited_long_enough() => {} // answers in flight may end, but not for ever
+    }
     writer.shutdown(Duration::from_secs(5)).await;
     Ok(())
 }

@@ -43,6 +43,8 @@ pub(crate) struct Settings {
 
 /// A model may think for as long as OpenAI's own clients wait.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// How long answers in flight may go on after the signal to stop.
+const DRAIN: Duration = Duration::from_secs(20);
 
 // === impl Settings ===
 
@@ -147,4 +149,10 @@ pub(crate) async fn told_to_stop() {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
+}
+
+/// Ends some time after that.
+pub(crate) async fn waited_long_enough() {
+    told_to_stop().await;
+    tokio::time::sleep(DRAIN).await;
 }

@@ -3,7 +3,7 @@
 //! An [`Endpoint`] is where and with which key; an [`OpenAiGenerator`] and an [`OpenAiEmbedder`] are services
 //! over it, and so is an [`HttpReranker`], whose protocol is not OpenAI's.
 //! Neither retries: put them into [`retrying`](crate::generate::retrying) and
-//! [`Fallback`](crate::generate::Fallback).
+//! [`Fallback`](crate::generate::Fallback). Calls that are somebody else's are passed on as they are by the layers of [`relay`].
 //!
 //! What providers do differently and how it ends:
 //!

@@ -1,8 +1,11 @@
 //! How calls end: at another provider, too early, or because their client went away.
 
+use std::time::Duration;
+
 use rag_tower_tests::model_stub::{self as model, ModelStub, Reply, Step};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::harness::{ACME, CHAT, Gateway, Wire, chat, next, post, tenant};
 
@@ -142,4 +145,24 @@ async fn after_the_first_byte_nothing_is_mended_and_nothing_is_hidden() {
     let kinds: Vec<Value> = ends.iter().map(|(_, kind, _)| json!(kind)).collect();
     assert_eq!(left.column("error_kind"), kinds);
     assert_eq!(left.column("answer"), ["a"; 4]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_flight_may_end_before_the_gateway_does() {
+    let stub = ModelStub::start().await;
+    let gateway = Gateway::before(&stub).await;
+    let slow =
+        [Step::Send(model::text("a")), Step::Pause(Duration::from_millis(500)), Step::Send(model::done())];
+    stub.script([Reply::steps(slow)]);
+    let mut wire = Wire::to(gateway.addr).await;
+    let mut body = wire.head(post(ACME, CHAT, chat("one", true).to_string())).await.into_body();
+    assert_eq!(next(&mut body).await.unwrap().unwrap(), model::text("a"));
+    let mut reading = JoinSet::new();
+    reading.spawn(
+        async move { (next(&mut body).await.unwrap().unwrap(), next(&mut body).await.is_none(), wire) },
+    );
+    let left = gateway.stop().await;
+    let (last, ended, _wire) = reading.join_next().await.unwrap().unwrap();
+    assert!(last == model::done() && ended);
+    assert_eq!(left.row()["status"], "SUCCESS");
 }
