@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use rag_tower_tests::example::Example;
+use rag_tower_tests::example::{Example, shown};
 use rag_tower_tests::http::Answer;
 use rag_tower_tests::model_stub::{ModelStub, Reply, Step, done, finish, text, usage};
 use serde_json::json;
@@ -61,11 +61,20 @@ async fn each_limit_refuses_the_tenant_that_is_over_it_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_model_the_documents_answer() {
+async fn without_a_model_the_documents_answer_and_the_seventh_has_to_wait() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quotas"));
     command.env_remove("OPENAI_BASE_URL");
     let example = Example::start(command);
+    let client = example.client().bearer(ACME);
     let question = json!({"question": "How much is a season ticket?"});
-    let answer = example.client().bearer(ACME).post("/query", &question).await;
-    assert_eq!(answer.json()["answer"], "A season ticket is 120 euros. [1]");
+    let mut seen = String::new();
+    for _ in 0..7 {
+        let answer = client.post("/query", &question).await;
+        seen += &format!("HTTP/1.1 {}\n", answer.status);
+        match answer.headers.get("retry-after") {
+            Some(wait) => seen += &format!("retry-after: {}\n", wait.to_str().unwrap()),
+            None => assert_eq!(answer.json()["answer"], "A season ticket is 120 euros. [1]"),
+        }
+    }
+    assert_eq!(seen, shown(include_str!("../README.md")));
 }
