@@ -10,7 +10,7 @@
 //! | `--quick` | one short round: shows that everything runs, and measures nothing |
 //! | `--rounds N`, `--seconds N` | rounds, 5 by default, and the length of each of their parts, 3 by default |
 //!
-//! Python's peers are installed from PyPI into the target directory, each in an environment of its own, with `python3` or what
+//! The gateway is built first, with its own features; `GATEWAY` may name one that is built already. Python's peers are installed from PyPI into the target directory, each in an environment of its own, with `python3` or what
 //! `PYTHON` names. A peer that cannot be started is said loudly and left out.
 
 mod asks;

@@ -5,7 +5,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -73,22 +73,18 @@ pub(crate) async fn pass_through(base: &str) -> Result<Peer, String> {
 
 /// The example that is a stack of the library's layers, with a row for each call.
 pub(crate) async fn gateway(base: &str) -> Result<Peer, String> {
-    eprintln!("building the gateway…");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    // with its own features and no other's
-    build.args(["build", "--release", "--locked", "-p", "gateway"]).current_dir(workspace());
-    let out = build.env("CARGO_TARGET_DIR", target()).output().map_err(|error| error.to_string())?;
-    if !out.status.success() {
-        return Err(format!("it does not build: {}", String::from_utf8_lossy(&out.stderr)));
-    }
+    let binary = match std::env::var_os("GATEWAY") {
+        Some(built) => built.into(),
+        None => build_gateway()?,
+    };
     let database = Database::start().await?;
     let start = || {
-        let mut command = Command::new(target().join("release/gateway"));
+        let mut command = Command::new(&binary);
         command
             .env("GATEWAY_ADDR", "127.0.0.1:0")
             .env("GATEWAY_KEYS", format!("bench={DEMO_KEY}"))
             .env("GATEWAY_CALLS_PER_MINUTE", "0")
+            .env("GATEWAY_METRICS_ADDR", "127.0.0.1:0")
             .env("DATABASE_URL", &database.url)
             .env("OPENAI_BASE_URL", base)
             .env("OPENAI_API_KEY", NO_KEY);
@@ -102,6 +98,19 @@ pub(crate) async fn gateway(base: &str) -> Result<Peer, String> {
     peer._keep.push(Box::new(database.cluster));
     peer._keep.push(Box::new(database.folder));
     Ok(peer)
+}
+
+/// Builds it with its own features and no other's.
+fn build_gateway() -> Result<PathBuf, String> {
+    eprintln!("building the gateway…");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--release", "--locked", "-p", "gateway"]).current_dir(workspace());
+    let out = build.env("CARGO_TARGET_DIR", target()).output().map_err(|error| error.to_string())?;
+    if out.status.success() {
+        return Ok(target().join("release/gateway"));
+    }
+    Err(format!("it does not build: {}", String::from_utf8_lossy(&out.stderr)))
 }
 
 /// TensorZero's gateway, as its Python package carries it.
