@@ -84,7 +84,6 @@ pub(crate) async fn gateway(base: &str) -> Result<Peer, String> {
             .env("GATEWAY_ADDR", "127.0.0.1:0")
             .env("GATEWAY_KEYS", format!("bench={DEMO_KEY}"))
             .env("GATEWAY_CALLS_PER_MINUTE", "0")
-            .env("GATEWAY_METRICS_ADDR", "127.0.0.1:0")
             .env("DATABASE_URL", &database.url)
             .env("OPENAI_BASE_URL", base)
             .env("OPENAI_API_KEY", NO_KEY);
