@@ -133,6 +133,7 @@ pub(crate) async fn tensorzero(base: &str) -> Result<Peer, String> {
 /// LiteLLM's proxy.
 pub(crate) async fn litellm(base: &str) -> Result<Peer, String> {
     let python = python::environment("litellm")?;
+    let key = format!("sk-{}{}", Uuid::now_v7().simple(), Uuid::now_v7().simple());
     let start = |port: u16| {
         let mut command = Command::new(python.with_file_name("litellm"));
         command
@@ -140,6 +141,8 @@ pub(crate) async fn litellm(base: &str) -> Result<Peer, String> {
             .arg(sources().join("litellm/config.yaml"))
             .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--num_workers", WORKERS])
             .env("STUB_BASE", base)
+            // it starts with no other than a strong one
+            .env("LITELLM_MASTER_KEY", &key)
             // as its guide to production says; and without asking the network for prices
             .env("LITELLM_MODE", "PRODUCTION")
             .env("LITELLM_LOG", "ERROR")
@@ -148,7 +151,7 @@ pub(crate) async fn litellm(base: &str) -> Result<Peer, String> {
         Program::start("litellm", command)
     };
     let wire = Wire::Chat { path: "/v1/chat/completions", prefix: "" };
-    let peer = listening("litellm", Asks::new(wire, Some(NO_KEY.into())), start).await?;
+    let peer = listening("litellm", Asks::new(wire, Some(key.clone())), start).await?;
     let versions = python::versions(&python, &["litellm"]);
     Ok(Peer { described: format!("{versions}, {WORKERS} workers, without a database"), ..peer })
 }
