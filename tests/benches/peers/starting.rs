@@ -74,7 +74,7 @@ pub(crate) async fn pass_through(base: &str) -> Result<Peer, String> {
 /// The example that is a stack of the library's layers, with a row for each call.
 pub(crate) async fn gateway(base: &str) -> Result<Peer, String> {
     let binary = match std::env::var_os("GATEWAY") {
-        Some(built) => built.into(),
+        Some(built) => PathBuf::from(built),
         None => build_gateway()?,
     };
     let database = Database::start().await?;
