@@ -34,6 +34,8 @@ const TENANT: &str = "language-centre";
 const WORKERS: &str = "2";
 /// How long a program may take to print its address.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long Postgres may take to end.
+const STOP: Duration = Duration::from_secs(20);
 /// A key that nobody checks.
 const NO_KEY: &str = "bench-key-that-no-provider-knows";
 
@@ -48,11 +50,11 @@ pub(crate) struct Chunk {
     text: String,
 }
 
-/// A private Postgres with an empty database.
+/// A private Postgres with an empty database. Dropping it waits until Postgres has ended.
 struct Database {
     url: String,
     postmaster: u32,
-    cluster: Cluster,
+    cluster: Option<Cluster>,
     folder: TempDir,
 }
 
@@ -94,8 +96,7 @@ pub(crate) async fn gateway(base: &str) -> Result<Peer, String> {
     peer.described =
         format!("rag-tower {}, examples/gateway: a key and a row a call", env!("CARGO_PKG_VERSION"));
     peer.processes.stores = vec![database.postmaster];
-    peer._keep.push(Box::new(database.cluster));
-    peer._keep.push(Box::new(database.folder));
+    peer._keep.push(Box::new(database));
     Ok(peer)
 }
 
@@ -262,8 +263,7 @@ pub(crate) async fn fastapi(base: &str, chunks: &[Chunk]) -> Result<Peer, String
     peer.talks = true;
     peer.processes.stores = vec![database.postmaster, qdrant.pid()];
     peer._keep.push(Box::new(qdrant));
-    peer._keep.push(Box::new(database.cluster));
-    peer._keep.push(Box::new(database.folder));
+    peer._keep.push(Box::new(database));
     Ok(peer)
 }
 
@@ -360,7 +360,18 @@ impl Database {
         let url = cluster.admin_url(LOGIN);
         let (_, place) = url.split_once('@').ok_or("an address without a login")?;
         let url = format!("postgres://{LOGIN}:{PASSWORD}@{place}");
-        Ok(Self { url, postmaster, cluster, folder })
+        Ok(Self { url, postmaster, cluster: Some(cluster), folder })
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.cluster.take();
+        let mark = self.folder.path().join("postgres/data/postmaster.pid");
+        let end = Instant::now() + STOP;
+        while mark.exists() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
