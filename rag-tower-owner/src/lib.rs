@@ -1,4 +1,35 @@
 //! The owner's side of rag-tower: owner authentication, the owner API, the console and the reference server.
+//!
+//! ```text
+//!  owner ── /owner ─────────▶ console: static pages                      OwnerAuthLayer
+//!        └─ /owner/api ─────▶ figures, requests, hand-offs, prices, …    OwnerScope, audited changes
+//!  tenants ─ /query, /ws ───▶ the stack of rag_tower                     TenantScope, one row per ask
+//!  Prometheus ─ :9464 ──────▶ /metrics /livez /readyz                    nothing else
+//! ```
+//!
+//! It is two things in one crate:
+//!
+//! - **The reference server**, with the default feature `server`: the binary `rag-tower-owner`, and `run`, which is all its `main`
+//!   does. `--help` lists commands and settings; how to run it for others is in `deploy/` of this crate.
+//! - **The owner's login alone**, with `default-features = false, features = ["auth"]`: [`auth`] is a layer and two services, usable from
+//!   plain hyper, with no database and no web framework.
+//!
+//! ```
+//! use rag_tower_owner::Secret;
+//! use rag_tower_owner::auth::{OwnerAuth, OwnerAuthConfig, OwnerAuthLayer, OwnerPassword};
+//!
+//! # fn main() -> Result<(), rag_tower::Error> {
+//! let password = OwnerPassword::Plain(Secret::new("a long enough password"));
+//! let config = OwnerAuthConfig::new("owner", password, Secret::new("a signing secret of 32 characters or more"));
+//! let layer = OwnerAuthLayer::new(OwnerAuth::new(config)?); // around everything that is the owner's
+//! # drop(layer);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What the server is made of, in the order in which to read it: `stack.rs` (the layers of an ask), `app.rs` and `routes.rs` (what HTTP
+//! reaches), `serve.rs` (coming up and going down), and `config`.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "server")]
 mod alerts;

@@ -148,10 +148,13 @@ impl Answer {
         self.map_stream(|events| tap::OnFinished::new(events, max_bytes, then))
     }
 
-    /// Waits for all events.
+    /// Waits for all events, in the order in which they came.
     ///
     /// # Errors
     /// The stream's own error, or [`ErrorKind::Truncated`] when it ends without `Finished`.
+    ///
+    /// # Cancellation
+    /// Dropping the future drops the answer, which cancels the ask.
     pub async fn collect(mut self) -> Result<Vec<Event>, Error> {
         let mut events = Vec::new();
         while let Some(event) = std::future::poll_fn(|cx| Pin::new(&mut self.events).poll_next(cx)).await {

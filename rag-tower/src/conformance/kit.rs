@@ -189,7 +189,9 @@ where
         + Sync,
     B: Body<Data: Send, Error: Into<BoxError>> + Send,
 {
-    /// Runs every check. What fails is in the report: a run itself never does.
+    /// Runs every check, one request at a time. What fails is in the report: a run itself never does. Each request waits for the
+    /// service to be ready; there is no deadline of its own. Dropping the future stops after the request that is under way, and
+    /// what it has made in the service stays.
     pub async fn run(self) -> Report {
         Run::new(self.service, &self.claims).all().await
     }

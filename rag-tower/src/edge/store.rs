@@ -111,6 +111,9 @@ impl EdgeStore {
     /// it) or it cannot be written, and [`InvalidInput`](ErrorKind::InvalidInput) for no dimensions, or for an index of
     /// vectors of another length: that is more often a wrong setting than a wish to embed everything again, which
     /// [`EdgeOptions::emptied`] is for.
+    ///
+    /// # Cancellation
+    /// The engine is opened on a blocking thread, which goes on to its end and then lets go of the directory.
     pub async fn open(options: EdgeOptions) -> Result<Self, Error> {
         if options.dimensions == 0 {
             return Err(Error::invalid(Stage::Ingest, "an index needs vectors of at least one number"));
@@ -131,6 +134,9 @@ impl EdgeStore {
     ///
     /// # Errors
     /// [`Internal`](ErrorKind::Internal) when the engine panicked.
+    ///
+    /// # Cancellation
+    /// Before it has waited for work in progress nothing has happened; a flush that has begun ends by itself.
     pub async fn close(self) -> Result<(), Error> {
         let permit = permit(&self.inner.writer).await?;
         blocking(

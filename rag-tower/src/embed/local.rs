@@ -66,7 +66,8 @@ impl LocalEmbedder {
         self.dimensions
     }
 
-    /// The vector of one text.
+    /// The vector of one text, made in the caller's thread: some microseconds for a question, about a millisecond for 16 KiB. The
+    /// service moves longer texts to the blocking pool; this does not.
     #[must_use]
     pub fn embed(&self, text: &str) -> Embedding {
         let mut features = HashMap::<u64, (f32, f32)>::new();

@@ -37,4 +37,5 @@ pub(crate) use self::wire::read_within;
 pub use self::wire::{AskRequest, DEFAULT_BODY_LIMIT};
 pub use self::ws::{ClientFrame, FrameSink, MAX_WAITING_MESSAGES, WsLimit, converse};
 #[cfg(feature = "axum")]
+#[cfg_attr(not(docsrs), doc = "<span class='stab portability'><code>axum</code></span>")]
 pub use self::ws_axum::{SUBPROTOCOL, WsAsks};

@@ -148,6 +148,10 @@ where
 
     /// Answers one request: the upgrade, or a problem. Use it as a handler:
     /// `get(move |request| async move { asks.upgrade(request).await })`.
+    ///
+    /// # Cancellation
+    /// Dropping the future refuses the upgrade; a ticket that was shown may be used up. A connection that is upgraded goes on in a
+    /// task of its own until one side ends it.
     pub async fn upgrade<B>(self, request: Request<B>) -> Response {
         let (mut parts, _none) = request.into_parts();
         let (credential, scope) = match self.identify(&mut parts).await {

@@ -251,6 +251,10 @@ impl<E, D, V> Ingestor<E, D, V> {
 impl<E: Embedder, D: DocumentStore, V: VectorStore> Ingestor<E, D, V> {
     /// Takes several files in, small ones together, and says of each how it went, in their order. Files of different scopes
     /// never share a call.
+    ///
+    /// # Cancellation
+    /// A document whose text is kept and whose points are not stays marked as behind: [`reindex`](Self::reindex) mends it. No
+    /// document is ever half one text and half another.
     pub async fn take_all(&self, requests: Vec<Ingest>) -> Vec<Result<Ingested, Error>> {
         let timers: Vec<_> = requests.iter().map(|request| request.trace.time(Stage::Ingest)).collect();
         let mut run = Progresses::new(&requests);
@@ -278,6 +282,9 @@ impl<E: Embedder, D: DocumentStore, V: VectorStore> Ingestor<E, D, V> {
     ///
     /// # Errors
     /// The embedder's and the stores', naming the document. Those before it are in the index.
+    ///
+    /// # Cancellation
+    /// Those that were done are in the index and marked so; the others stay behind.
     pub async fn reindex(
         &self,
         scope: &TenantScope,
@@ -299,7 +306,7 @@ impl<E: Embedder, D: DocumentStore, V: VectorStore> Ingestor<E, D, V> {
     ///
     /// # Errors
     /// The stores'. When the index fails after the document is gone, the index's points lead nowhere, and removing
-    /// again removes them.
+    /// again removes them. The same holds when the future is dropped.
     pub async fn remove(&self, scope: &TenantScope, document: DocumentId) -> Result<bool, Error> {
         let removed = self.documents.delete(scope, document).await?;
         self.vectors.delete_document(scope, document).await?;

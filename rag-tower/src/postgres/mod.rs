@@ -34,6 +34,13 @@
 //!
 //! Without a tenant every table is empty for the tenant's role and for the owner of the tables. The other four see beyond one
 //! tenant what the table says, behind the types it names, and [`Database::connect`] refuses a database where they see more.
+//!
+//! # Cancellation, and what an error leaves behind
+//! Each method here is one transaction, unless it says otherwise. Dropping its future before the commit was sent undoes all of
+//! it; after that it may or may not have taken place, as with an error of the commit itself. Nothing goes on in the background, but
+//! for a statement that Postgres is at, which it undoes when it notices.
+//!
+//! **Readiness** is the pool's: a method waits for a connection, for at most [`DatabaseOptions::acquire_timeout`].
 
 mod audit;
 mod bootstrap;

@@ -121,6 +121,9 @@ impl QdrantStore {
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a bad URL or a collection for other vectors, and
     /// [`StoreUnavailable`](ErrorKind::StoreUnavailable) when the server cannot be reached or refuses.
+    ///
+    /// # Cancellation
+    /// What was made stays, and the next call makes the rest.
     pub async fn connect(options: QdrantOptions) -> Result<Self, Error> {
         let client = Qdrant::from_url(&options.url)
             .api_key(options.api_key)

@@ -10,6 +10,7 @@
 mod api_key;
 mod authority;
 #[cfg(feature = "codes")]
+#[cfg_attr(not(docsrs), doc = "<span class='stab portability'><code>codes</code></span>")]
 pub mod code;
 mod credential;
 #[cfg(feature = "axum")]
@@ -29,6 +30,7 @@ pub use self::credential::{API_KEY_HEADER, AuthFailure};
 pub(crate) use self::id::id;
 pub use self::id::{BranchId, CorpusId, TenantId};
 #[cfg(feature = "jwt")]
+#[cfg_attr(not(docsrs), doc = "<span class='stab portability'><code>jwt</code></span>")]
 pub use self::jwt::{
     CredentialResolver, JwtKey, JwtResolver, MemoryRevocations, MintedToken, NoRevocations, Revocations,
     TENANT_AUDIENCE, TokenIdentity, TokenMinter,

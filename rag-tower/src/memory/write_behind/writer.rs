@@ -55,7 +55,8 @@ impl MemoryWriter {
 
     /// Ends the writer: what waits is kept until `grace` has passed. How many turns were given up then.
     ///
-    /// Turns that are appended later go straight to the store.
+    /// Turns that are appended later go straight to the store. Dropping the future changes nothing: the writer ends at its time all
+    /// the same.
     pub async fn shutdown(self, grace: Duration) -> usize {
         self.stop.send_replace(Some(Instant::now() + grace));
         self.task.await.unwrap_or_else(|error| {

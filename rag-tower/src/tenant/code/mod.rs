@@ -84,6 +84,9 @@ impl<C: Codes> LoginCodes<C> {
     /// [`RateLimited`](ErrorKind::RateLimited) with the wait, when the address has had too many or the client tries too
     /// often: the code before still counts then. [`Overloaded`](ErrorKind::Overloaded) and
     /// [`StoreUnavailable`](ErrorKind::StoreUnavailable) by the store.
+    ///
+    /// # Cancellation
+    /// The client's attempt counts. The code before may be void already, and the new one is known to nobody.
     pub async fn issue(
         &self,
         subject: &CodeSubject,
@@ -107,6 +110,9 @@ impl<C: Codes> LoginCodes<C> {
     /// [`Unauthenticated`](ErrorKind::Unauthenticated) for whatever is not the one code that counts now, and a try of it is
     /// spent; [`RateLimited`](ErrorKind::RateLimited) with the wait, when the client tries too often, and none is spent;
     /// [`StoreUnavailable`](ErrorKind::StoreUnavailable).
+    ///
+    /// # Cancellation
+    /// The try counts, and a right code may be used up.
     pub async fn redeem(
         &self,
         subject: &CodeSubject,
