@@ -275,6 +275,14 @@ async fn t42_owner_and_tenant_never_mix() {
     let bearer = format!("Bearer {tenant_token}");
     assert_eq!(status(&auth, request(Method::GET, &[(AUTHORIZATION, &bearer)])).await, 401);
 
+    // What has the owner's claims, one for one, is the owner's for its audience alone.
+    for (audience, expected) in [(OWNER_AUDIENCE, 200), ("rag-tower", 401), ("rag-tower/owner/", 401)] {
+        let elsewhere = token::TokenKey::new(&Secret::new(SECRET), audience);
+        let (foreign, jti) = elsewhere.sign("owner", Duration::from_mins(5)).unwrap();
+        auth.0.sessions.start(&jti, Duration::from_mins(5)).await.unwrap();
+        assert_eq!(get(&auth, &format!("owner_token={foreign}")).await, expected, "{audience}");
+    }
+
     let keys = ApiKeyResolver::new(MemoryApiKeys::new());
     let tenants = CredentialResolver::new(keys, JwtResolver::new("rag-tower", key));
     let bearer = format!("Bearer {owner_token}");
