@@ -83,11 +83,9 @@ pub mod answer;
 pub mod ask;
 pub mod cache;
 #[cfg(feature = "conformance")]
-#[cfg_attr(not(docsrs), doc = "<span class='stab portability'><code>conformance</code></span>")]
 pub mod conformance;
 pub mod deadline;
 #[cfg(feature = "edge")]
-#[cfg_attr(not(docsrs), doc = "<span class='stab portability'><code>edge</code></span>")]
 pub mod edge;
 pub mod embed;
 pub mod error;
@@ -102,7 +100,6 @@ pub mod masking;
 pub mod memory;
 pub mod metrics;
 #[cfg(feature = "openai")]
-#[cfg_attr(not(docsrs), doc = "<span class='stab portability'><code>openai</code></span>")]
 pub mod openai;
 #[cfg(feature = "otel")]
 pub mod otel;
@@ -112,10 +109,8 @@ mod pipeline;
 mod points;
 pub mod port;
 #[cfg(feature = "postgres")]
-#[cfg_attr(not(docsrs), doc = "<span class='stab portability'><code>postgres</code></span>")]
 pub mod postgres;
 #[cfg(feature = "qdrant")]
-#[cfg_attr(not(docsrs), doc = "<span class='stab portability'><code>qdrant</code></span>")]
 pub mod qdrant;
 pub mod quota;
 mod rank;

@@ -1,3 +1,4 @@
+#![cfg_attr(not(docsrs), doc = "<span class='stab portability'><code>conformance</code></span>")]
 //! A service and what is claimed of its routes in, a [`Report`] on its tenant isolation out.
 //!
 //! Nearly every leak between tenants is one of two mistakes: somebody who was authenticated was taken for somebody who

@@ -1,3 +1,4 @@
+#![cfg_attr(not(docsrs), doc = "<span class='stab portability'><code>edge</code></span>")]
 //! The embedded Qdrant engine as a [`VectorStore`](crate::port::VectorStore): no server, one directory.
 //!
 //! The index is derived: text and origins are kept elsewhere, and [`EdgeStore::opened`] says when all of it has to be

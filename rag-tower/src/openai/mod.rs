@@ -1,3 +1,4 @@
+#![cfg_attr(not(docsrs), doc = "<span class='stab portability'><code>openai</code></span>")]
 //! Models behind the OpenAI API: OpenAI itself, Groq, Gemini, OpenRouter, Ollama, vLLM and whatever else speaks it.
 //!
 //! An [`Endpoint`] is where and with which key; an [`OpenAiGenerator`] and an [`OpenAiEmbedder`] are services

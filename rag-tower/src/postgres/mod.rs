@@ -1,3 +1,4 @@
+#![cfg_attr(not(docsrs), doc = "<span class='stab portability'><code>postgres</code></span>")]
 //! Postgres: traces, conversations, documents, credentials, feedback and tickets, each tenant's behind row-level
 //! security.
 //!

@@ -10,7 +10,6 @@
 mod api_key;
 mod authority;
 #[cfg(feature = "codes")]
-#[cfg_attr(not(docsrs), doc = "<span class='stab portability'><code>codes</code></span>")]
 pub mod code;
 mod credential;
 #[cfg(feature = "axum")]

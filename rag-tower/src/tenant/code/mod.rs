@@ -1,3 +1,4 @@
+#![cfg_attr(not(docsrs), doc = "<span class='stab portability'><code>codes</code></span>")]
 //! One-time codes: an e-mail address in, six digits to mail to it out, and back again once.
 //!
 //! A code is good for one use, for ten minutes and for five tries, by the address, the tenant and the purpose that it was
