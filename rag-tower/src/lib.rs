@@ -4,15 +4,16 @@
 //! forgotten, every question leaves one row whatever happens to it, and nothing is downloaded or called unless it is asked for.
 //!
 //! ```text
-//!  HTTP plane                        RAG plane                                  provider plane
-//!  http::Request<B>                  Ask ───────────────────────────▶ Answer    Embed / Retrieve / Rerank / Generate
-//!  ResolveTenantLayer                TraceLayer       one row per ask           your own tower stack:
-//!  HttpTraceLayer                    RescueLayer      any error → Error         timeout, retry with a budget, fallback
-//!  AskService (HTTP → Ask) ────────▶ RateLimitLayer   per tenant and key        leaves: OpenAI-compatible client, Qdrant,
-//!                                    AdmissionLayer   held while it streams     the embedded Qdrant engine, your own
-//!                                    DeadlineLayer    first event, idle, total
-//!                                    MemoryLayer, RouteLayer, CacheLayer
-//!                                    EmbedLayer → RetrieveLayer → RerankLayer → ConfidenceLayer → PromptLayer ▸ Generate
+//!  HTTP plane                     RAG plane                           provider plane
+//!  http::Request<B>               Ask ──────────────────▶ Answer      Embed, Retrieve, …
+//!  ResolveTenantLayer             TraceLayer      one row per ask     timeout, retry,
+//!  HttpTraceLayer                 RescueLayer     any error → Error   fallback: Tower's
+//!  AskService (HTTP → Ask) ─────▶ RateLimitLayer  tenant and key      own layers around
+//!                                 AdmissionLayer  while it streams    OpenAI-compatible
+//!                                 DeadlineLayer   first, idle, total  models, Qdrant,
+//!                                 Memory, Cache, RouteLayer           your own
+//!                                 Embed → Retrieve → Rerank →
+//!                                 Confidence → Prompt → Generate ───▶
 //! ```
 //!
 //! # An answer, from end to end
