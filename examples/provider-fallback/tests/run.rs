@@ -1,5 +1,7 @@
 //! The example, run as its users run it, with providers that fail in turn.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
 use std::time::{Duration, Instant};
 
 use rag_tower_tests::example::{output, shown};

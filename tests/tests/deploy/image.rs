@@ -13,7 +13,7 @@ use rag_tower_tests::postgres::TestDatabase;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::UnixStream;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, interval};
 
 use super::{BINARY, done, read, run};
@@ -100,28 +100,30 @@ impl Drop for Ended {
 }
 
 /// A port in front of a Postgres that listens on a socket file, which a container does not see.
-async fn reach(socket: PathBuf) -> SocketAddr {
+async fn reach(socket: PathBuf) -> (SocketAddr, JoinSet<()>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move {
+    let mut bridge = JoinSet::new();
+    bridge.spawn(async move {
+        let mut open = JoinSet::new();
         while let Ok((mut outer, _)) = listener.accept().await {
             let mut inner = UnixStream::connect(&socket).await.unwrap();
-            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut outer, &mut inner).await });
+            open.spawn(async move { tokio::io::copy_bidirectional(&mut outer, &mut inner).await });
         }
     });
-    addr
+    (addr, bridge)
 }
 
 /// `postgres://user:password@localhost/name?host=%2Ffolder`: the socket, and the URL over a port.
-async fn over_a_port(url: &str) -> String {
+async fn over_a_port(url: &str) -> (String, JoinSet<()>) {
     let (place, folder) = url.split_once("?host=").unwrap();
     let folder = PathBuf::from(folder.replace("%2F", "/"));
     let socket = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
     let socket = socket
         .into_iter()
         .find(|path| path.extension().is_none() && path.to_string_lossy().contains(".s.PGSQL"));
-    let addr = reach(socket.expect("a socket of Postgres")).await;
-    format!("{}?sslmode=disable", place.replace("@localhost/", &format!("@{addr}/")))
+    let (addr, bridge) = reach(socket.expect("a socket of Postgres")).await;
+    (format!("{}?sslmode=disable", place.replace("@localhost/", &format!("@{addr}/"))), bridge)
 }
 
 fn free_port() -> u16 {
@@ -132,10 +134,11 @@ fn free_port() -> u16 {
 async fn the_program_runs_as_nobody_from_a_read_only_root_and_stops_when_it_is_told() {
     let database = TestDatabase::migrated().await;
     database.register("acme", KEY).await;
+    let (database_url, _bridge) = over_a_port(&database.app_url()).await;
     let root = root();
     let (addr, metrics) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
     let environment = [
-        ("DATABASE_URL", over_a_port(&database.app_url()).await),
+        ("DATABASE_URL", database_url),
         ("RAG_TOWER_ADDR", addr.clone()),
         ("RAG_TOWER_METRICS_ADDR", metrics),
         ("RAG_TOWER_CANARY_INTERVAL", "0".to_owned()),

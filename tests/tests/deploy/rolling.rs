@@ -67,7 +67,7 @@ struct Answered {
 /// One client with one connection.
 struct Caller {
     number: usize,
-    connection: Option<(SocketAddr, SendRequest<Full<Bytes>>)>,
+    connection: Option<(SocketAddr, Connection)>,
 }
 
 // === impl Fleet ===
@@ -153,17 +153,21 @@ impl Caller {
     }
 }
 
-async fn connect(server: SocketAddr) -> Result<SendRequest<Full<Bytes>>, String> {
-    let stream = TcpStream::connect(server).await.map_err(|error| error.to_string())?;
-    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    tokio::spawn(connection);
-    Ok(sender)
+/// A connection, and the task that drives it.
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    _driver: JoinSet<hyper::Result<()>>,
 }
 
-async fn send(
-    connection: &mut SendRequest<Full<Bytes>>,
-    streamed: bool,
-) -> Result<Response<Incoming>, String> {
+async fn connect(server: SocketAddr) -> Result<Connection, String> {
+    let stream = TcpStream::connect(server).await.map_err(|error| error.to_string())?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let mut driver = JoinSet::new();
+    driver.spawn(connection);
+    Ok(Connection { sender, _driver: driver })
+}
+
+async fn send(connection: &mut Connection, streamed: bool) -> Result<Response<Incoming>, String> {
     let request = Request::post("/query")
         .header(header::HOST, "balancer")
         .header(header::AUTHORIZATION, format!("Bearer {KEY}"))
@@ -171,14 +175,14 @@ async fn send(
         .header(header::ACCEPT, if streamed { "text/event-stream" } else { "application/json" })
         .body(Full::from(json!({ "question": question() }).to_string()))
         .unwrap();
-    connection.ready().await.map_err(|error| format!("the connection is closed: {error}"))?;
-    let answer = timeout(DEADLINE, connection.send_request(request)).await;
+    connection.sender.ready().await.map_err(|error| format!("the connection is closed: {error}"))?;
+    let answer = timeout(DEADLINE, connection.sender.send_request(request)).await;
     let answer = answer.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
     if answer.status() == 200 { Ok(answer) } else { Err(format!("status {}", answer.status())) }
 }
 
 /// The id of the answer's trace, and whether its connection stays.
-async fn ask(connection: &mut SendRequest<Full<Bytes>>, streamed: bool) -> Result<(String, bool), String> {
+async fn ask(connection: &mut Connection, streamed: bool) -> Result<(String, bool), String> {
     let answer = send(connection, streamed).await?;
     let stays = answer.headers().get(header::CONNECTION).is_none_or(|value| value != "close");
     let body = timeout(DEADLINE, answer.into_body().collect()).await.map_err(|_| "no end".to_owned())?;
