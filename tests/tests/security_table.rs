@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use rag_tower_tests::mutations::MUTATIONS;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -81,4 +83,16 @@ fn every_promise_names_where_it_is_enforced_and_a_test_that_exists() {
     for name in quoted(&text).filter(|name| is_numbered(name) && name.len() > 5) {
         assert!(tests.contains(name), "there is no {name}");
     }
+}
+
+#[test]
+fn every_mutation_is_in_its_table_with_the_tests_that_fail() {
+    let text = std::fs::read_to_string(root().join("tests/mutations.md")).unwrap();
+    let rows: Vec<Vec<&str>> =
+        text.lines().filter(|line| line.starts_with("| `")).map(|line| quoted(line).collect()).collect();
+    let known: Vec<Vec<&str>> = MUTATIONS
+        .iter()
+        .map(|one| [one.name].into_iter().chain(one.tests.iter().copied()).collect())
+        .collect();
+    assert_eq!(rows, known);
 }
