@@ -35,8 +35,8 @@ fn documented() -> BTreeMap<String, Family> {
         let [name, kind, labels, help] = cells[..] else { panic!("four cells: {row}") };
         let mut family = Family { kind: kind.into(), help: help.into(), ..Family::default() };
         for label in labels.split([',', ' ']).filter(|label| !label.is_empty()) {
-            let (names, name) = match label.strip_prefix('[') {
-                Some(optional) => (&mut family.optional, optional.trim_end_matches(']')),
+            let (names, name) = match label.strip_prefix('(') {
+                Some(optional) => (&mut family.optional, optional.trim_end_matches(')')),
                 None => (&mut family.labels, label),
             };
             names.insert(name.trim_matches('`').to_owned());

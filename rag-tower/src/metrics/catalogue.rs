@@ -223,7 +223,7 @@ mod tests {
         let labels = |names: &[&str], left: &str, right: &str| {
             names.iter().map(|name| format!("{left}`{name}`{right}")).collect::<Vec<_>>().join(", ")
         };
-        let (labels, optional) = (labels(metric.labels, "", ""), labels(metric.optional, "[", "]"));
+        let (labels, optional) = (labels(metric.labels, "", ""), labels(metric.optional, "(", ")"));
         let kind = match metric.kind {
             // grows by parts of a dollar
             Kind::Gauge if metric.name.ends_with("_total") => "counter",
