@@ -12,7 +12,7 @@ use hyper_util::service::TowerToHyperService;
 use rag_tower::generate::Extractive;
 use rag_tower::http::{AnswerBody, AskService};
 use rag_tower::ingest::MemoryIndex;
-use rag_tower::stage::{ConfidenceLayer, EmbedLayer, Generate, LexicalRerank, PromptLayer};
+use rag_tower::stage::{EmbedLayer, Generate, LexicalRerank, PromptLayer};
 use rag_tower::stage::{RerankLayer, RetrieveLayer};
 use rag_tower::tenant::{ApiKeyResolver, MemoryApiKeys, ResolveTenantLayer};
 use rag_tower::{BoxAskService, BoxError, Pipeline, TenantAuthority, TenantId};
@@ -53,7 +53,6 @@ fn stack(index: &MemoryIndex) -> BoxAskService {
         .embed(EmbedLayer::new(index.embedder()))
         .retrieve(RetrieveLayer::new(index.source()))
         .rerank(RerankLayer::new(LexicalRerank::new()))
-        .confidence(ConfidenceLayer::new(LexicalRerank::FLOOR))
         .prompt(PromptLayer::default())
         .boxed(Generate::new(Extractive::new()))
 }

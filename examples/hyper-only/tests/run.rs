@@ -25,9 +25,6 @@ async fn it_answers_who_has_the_key_as_json_and_as_events() {
     names.dedup();
     assert_eq!(names, ["start", "sources", "delta", "end"]);
 
-    let far = client.post("/", &json!({"question": "How far is the moon?"})).await;
-    assert_eq!((far.status.as_u16(), far.json()["finish"].as_str()), (200, Some("abstained")));
-
     for stranger in [example.client(), example.client().bearer("a-key-that-nobody-has-0123456789abcdef")] {
         assert_eq!(stranger.post("/", &question).await.status, 401);
     }
