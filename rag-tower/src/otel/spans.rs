@@ -220,14 +220,15 @@ impl Ended {
     }
 }
 
-/// True when an ask is among the share that becomes spans. The last seven bytes of its trace id are random.
+/// True when an ask is among the share that becomes spans. The last four bytes of its trace id are random:
+/// those before them count where several ids are made in a millisecond.
 pub(super) fn is_sampled(row: &TraceRow, ratio: f64, by_parent: bool) -> bool {
     if let Some(parent) = row.parent.filter(|_| by_parent) {
         return parent.is_sampled();
     }
     let id = row.parent.map_or(row.trace_id.as_uuid().into_bytes(), |parent| parent.trace_id());
-    let random = id[9..].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-    ratio >= 1.0 || (random as f64) < ratio * (1_u64 << 56) as f64
+    let random = id[12..].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    ratio >= 1.0 || (random as f64) < ratio * (1_u64 << 32) as f64
 }
 
 #[cfg(test)]

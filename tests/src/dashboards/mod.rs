@@ -77,7 +77,10 @@ impl Dashboard {
     #[must_use]
     pub fn file(&self) -> String {
         let mut file = String::new();
-        write(&self.json(), 0, &mut file);
+        let mut json = self.json();
+        // whatever serde_json is told of order by another crate
+        json.sort_all_objects();
+        write(&json, 0, &mut file);
         file + "\n"
     }
 

@@ -119,9 +119,9 @@ async fn over_a_port(url: &str) -> (String, JoinSet<()>) {
     let (place, folder) = url.split_once("?host=").unwrap();
     let folder = PathBuf::from(folder.replace("%2F", "/"));
     let socket = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
-    let socket = socket
-        .into_iter()
-        .find(|path| path.extension().is_none() && path.to_string_lossy().contains(".s.PGSQL"));
+    let socket = socket.into_iter().find(|path| {
+        path.to_string_lossy().contains(".s.PGSQL.") && path.extension().is_some_and(|end| end != "lock")
+    });
     let (addr, bridge) = reach(socket.expect("a socket of Postgres")).await;
     (format!("{}?sslmode=disable", place.replace("@localhost/", &format!("@{addr}/"))), bridge)
 }

@@ -282,7 +282,11 @@ async fn a_fleet_is_replaced_while_clients_keep_asking_and_nothing_fails_or_is_l
 
         let text = timeout(DEADLINE, under_way.into_body().collect()).await.unwrap().unwrap().to_bytes();
         let trace = trace_of_stream(&String::from_utf8_lossy(&text)).unwrap();
-        assert!(told.elapsed() >= DELAY, "it was under way when the server had stopped listening");
+        let lasted = told.elapsed();
+        assert!(
+            lasted >= DELAY,
+            "it was under way when the server had stopped listening: {lasted:?}, {text:?}"
+        );
         fleet.answered.lock().unwrap().traces.insert(trace);
         let (status, output, data) = spawn_blocking(|| old.wait()).await.unwrap();
         assert!(status.success(), "{status}:\n{output}");
