@@ -1,7 +1,7 @@
 //! The secrets that a first start makes: the data directory in, what was kept or generated out.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
@@ -151,9 +151,8 @@ pub(crate) fn hash(password: &str) -> Result<String, Failure> {
 /// Bytes of the system's own generator, in hexadecimal.
 pub(crate) fn random_hex(bytes: usize) -> Result<String, Failure> {
     let mut random = vec![0_u8; bytes];
-    File::open("/dev/urandom")
-        .and_then(|mut source| source.read_exact(&mut random))
-        .map_err(|error| Failure::because("/dev/urandom cannot be read", &error))?;
+    getrandom::fill(&mut random)
+        .map_err(|error| Failure::because("the system gives no random bytes", &error))?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

@@ -80,7 +80,7 @@ impl Layout {
             return Ok(text.trim().to_owned());
         }
         let mut random = [0_u8; 32];
-        File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random)).map_err(io)?;
+        getrandom::fill(&mut random).map_err(|error| io(error.into()))?;
         let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         // whole or not there: a torn password would lock us out of the cluster for ever
         let fresh = path.with_extension("new");

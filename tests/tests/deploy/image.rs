@@ -58,6 +58,8 @@ fn root() -> TempDir {
     for library in libraries() {
         copy(&library, library.to_str().unwrap());
     }
+    // which the base has, too
+    copy(Path::new("/etc/ssl/certs/ca-certificates.crt"), "/etc/ssl/certs/ca-certificates.crt");
     for folder in ["var/lib/rag-tower", "tmp", "etc"] {
         std::fs::create_dir_all(root.path().join(folder)).unwrap();
     }
@@ -76,7 +78,7 @@ fn contained(root: &Path, arguments: &[&str], environment: &[(&str, String)]) ->
     let script = "set -e
         mount --bind \"$1\" \"$1\"
         mount -t tmpfs -o mode=1777,size=64m tmpfs \"$1/tmp\"
-        mount -t tmpfs -o mode=0777,size=64m tmpfs \"$1/var/lib/rag-tower\"
+        mount -t tmpfs -o mode=0777,size=1g tmpfs \"$1/var/lib/rag-tower\"
         mount -o remount,bind,ro \"$1\"
         root=$1 user=$2; shift 2
         exec chroot \"$user\" \"$root\" /usr/local/bin/rag-tower-owner \"$@\"";
