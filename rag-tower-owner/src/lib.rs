@@ -124,6 +124,8 @@ mod telemetry;
 #[cfg(feature = "server")]
 pub mod tenant_data;
 #[cfg(feature = "server")]
+mod tls;
+#[cfg(feature = "server")]
 mod tooling;
 #[cfg(feature = "server")]
 pub mod tools;

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::owner_store::{Delivery, Notice};
+use crate::tls;
 
 /// The longest that telling may take, connecting included.
 const TIME: Duration = Duration::from_secs(5);
@@ -20,7 +21,9 @@ pub(crate) struct Webhooks(Client);
 
 impl Webhooks {
     pub(crate) fn new() -> Result<Self, Failure> {
+        let tls = tls::config().map_err(|error| Failure::because("webhooks cannot be called", &error))?;
         let client = Client::builder()
+            .tls_backend_preconfigured(tls)
             .redirect(redirect::Policy::none())
             .retry(retry::never())
             .timeout(TIME)
