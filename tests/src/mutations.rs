@@ -323,7 +323,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON rag_tower.chat_sessions TO rag_tenant;",
             passage.score = hit.score;",
         }],
         target: POSTGRES,
-        tests: &["t10_the_origin_is_the_row_s_own"],
+        tests: &["t10_documents_keep_the_contract_of_texts_and_words"],
     },
     Mutation {
         name: "one-leg-degrades",

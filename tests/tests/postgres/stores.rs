@@ -1,16 +1,17 @@
 //! Conversations, documents, credentials, feedback, tickets and settings: what they keep, and for whom.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use rag_tower::memory::{NewTurn, Turn};
 use rag_tower::passage::{ChunkId, DocumentId, Origin};
-use rag_tower::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, MemoryStore, TermStats};
+use rag_tower::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, MemoryStore};
 use rag_tower::postgres::{
     Behind, NewHandoff, PgDocuments, PgFeedback, PgHandoffs, PgMemoryStore, PgResolver, PgSettings, Rating,
 };
 use rag_tower::tenant::{ApiKeys, BranchId, KeyHash, Role, TenantId, TenantNames};
+use rag_tower::test_util::document_contract;
 use rag_tower::{AskId, ErrorKind, SessionId};
 use rag_tower_tests::postgres::TestDatabase;
 use serde_json::json;
@@ -131,94 +132,14 @@ async fn turns_at_the_same_time_are_all_kept() {
 }
 
 #[tokio::test]
-async fn words_are_counted_for_their_tenant_and_stay_right() {
+async fn t10_documents_keep_the_contract_of_texts_and_words() {
     let database = TestDatabase::migrated().await;
     let store = PgDocuments::new(&database.database().await);
-    let (a, b) = (scope("a"), scope("b"));
-    let (fees, rules) = (document("fees"), document("rules"));
-    store.put(&a, &fees, &chunks(&fees, &[&[(1, 2), (u32::MAX, 1)], &[(1, 1), (2, 5)]])).await.unwrap();
-    store.put(&a, &rules, &chunks(&rules, &[&[(1, 1)]])).await.unwrap();
-    let all = [1, 2, 3, u32::MAX];
-    let counted = store.frequencies(&a, &all).await.unwrap();
-    assert_eq!(counted, (3, HashMap::from([(1, 3), (2, 1), (u32::MAX, 1)])));
-    assert_eq!(store.frequencies(&b, &all).await.unwrap(), (0, HashMap::new()), "b has no words");
-
-    // the same document again, with other words
-    store.put(&a, &fees, &chunks(&fees, &[&[(3, 1)]])).await.unwrap();
-    assert_eq!(store.frequencies(&a, &all).await.unwrap(), (2, HashMap::from([(1, 1), (3, 1)])));
-    assert_eq!(store.count_chunks(&a).await.unwrap(), 2);
-
-    assert!(!store.delete(&b, fees.id).await.unwrap(), "b cannot delete what is a's");
-    assert!(store.delete(&a, fees.id).await.unwrap());
-    assert!(!store.delete(&a, fees.id).await.unwrap());
-    assert_eq!(store.frequencies(&a, &all).await.unwrap(), (1, HashMap::from([(1, 1)])));
-}
-
-#[tokio::test]
-async fn writers_of_one_tenant_do_not_lose_counts() {
-    let database = TestDatabase::migrated().await;
-    let store = PgDocuments::new(&database.database().await);
-    let a = scope("a");
-    let documents: Vec<_> = (0..8).map(|n| document(&n.to_string())).collect();
-    let puts = documents.iter().map(|document| {
-        let (store, a) = (&store, &a);
-        async move { store.put(a, document, &chunks(document, &[&[(1, 1), (2, 1)]])).await }
-    });
-    for done in futures_util::future::join_all(puts).await {
-        done.unwrap();
-    }
-    assert_eq!(store.frequencies(&a, &[1, 2]).await.unwrap(), (8, HashMap::from([(1, 8), (2, 8)])));
-}
-
-#[tokio::test]
-async fn the_text_of_hits_comes_in_their_order() {
-    let database = TestDatabase::migrated().await;
-    let store = PgDocuments::new(&database.database().await);
-    let a = scope("a");
-    let fees = document("fees");
-    let pieces = chunks(&fees, &[&[(1, 1)], &[(1, 1)]]);
-    store.put(&a, &fees, &pieces).await.unwrap();
-    let source: Arc<str> = "dense".into();
-    let gone = ChunkId::of(TenantId::named("a"), fees.id, 99);
-    let hits =
-        vec![hit(pieces[1].id, fees.id, "a"), hit(gone, fees.id, "a"), hit(pieces[0].id, fees.id, "a")];
-    let passages = store.passages(&a, &source, hits).await.unwrap();
-    let texts: Vec<_> = passages.iter().map(|passage| &*passage.text).collect();
-    assert_eq!(texts, ["text 1", "text 0"], "a deleted chunk is left out");
-    assert_eq!((&*passages[0].title, &*passages[0].file_name), ("Title of fees", "fees.md"));
-    let ranks: Vec<_> = passages.iter().map(|passage| passage.found[&source].rank).collect();
-    assert_eq!(ranks, [1, 3]);
-}
-
-#[tokio::test]
-async fn t10_a_lying_index_cannot_make_another_tenant_s_text_appear() {
-    let database = TestDatabase::migrated().await;
-    let store = PgDocuments::new(&database.database().await);
-    let fees = document("fees");
-    let pieces = chunks(&fees, &[&[(1, 1)]]);
-    store.put(&scope("a"), &fees, &pieces).await.unwrap();
-    let source: Arc<str> = "dense".into();
-    // it says that a's chunk is b's
-    let lie = vec![hit(pieces[0].id, fees.id, "b")];
-    assert!(store.passages(&scope("b"), &source, lie).await.unwrap().is_empty());
-    // it says so openly
-    let open = vec![hit(pieces[0].id, fees.id, "a")];
-    assert_eq!(store.passages(&scope("b"), &source, open).await.unwrap_err().kind(), ErrorKind::Isolation);
-}
-
-#[tokio::test]
-async fn t10_the_origin_is_the_row_s_own() {
-    let database = TestDatabase::migrated().await;
-    let store = PgDocuments::new(&database.database().await);
-    let a = scope("a");
-    let north = BranchId::named(TenantId::named("a"), "north");
-    let mut fees = document("fees");
-    fees.branch = Some(north);
-    let pieces = chunks(&fees, &[&[(1, 1)]]);
-    store.put(&a, &fees, &pieces).await.unwrap();
-    // the index says: no branch
-    let passages = store.passages(&a, &"dense".into(), vec![hit(pieces[0].id, fees.id, "a")]).await.unwrap();
-    assert_eq!(passages[0].origin, Origin::Tenant { tenant: TenantId::named("a"), branch: Some(north) });
+    document_contract::texts_hold(&store, &store).await.unwrap();
+    document_contract::words_hold(&store, &store).await.unwrap();
+    // what one server has written, another reads
+    let elsewhere = PgDocuments::new(&database.database().await);
+    document_contract::texts_hold(&store, &elsewhere).await.unwrap();
 }
 
 #[tokio::test]
@@ -230,6 +151,8 @@ async fn what_the_index_lacks_is_found_again() {
     let pieces = chunks(&fees, &[&[(1, 1), (9, 4)]]);
     store.put(&a, &fees, &pieces).await.unwrap();
     assert_eq!(store.tenants_behind().await.unwrap(), [TenantId::named("a")]);
+    let counts = (store.count_chunks(&a).await.unwrap(), store.count_chunks(&scope("b")).await.unwrap());
+    assert_eq!(counts, (1, 0));
     let behind = store.behind(&a, 10).await.unwrap();
     assert!(
         matches!(&behind[..], [Behind::Put(document)] if document.id == fees.id && document.labels == fees.labels)

@@ -25,11 +25,12 @@ mod memory;
 mod qdrant;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+pub use super::BrokenPromise;
+use super::promise::{Kept, fails, same};
 use crate::error::{Error, ErrorKind};
 use crate::filter::{Condition, Filter};
 use crate::passage::{ChunkId, DocumentId, Origin};
@@ -38,15 +39,6 @@ use crate::tenant::{BranchId, Branches, Grant, TenantId, TenantScope};
 
 /// Numbers in a dense vector of the suite: what the store under test must take.
 pub const DIMENSIONS: usize = 8;
-
-/// A promise that a store does not keep: which, and what came out instead.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BrokenPromise {
-    promise: &'static str,
-    found: String,
-}
-
-type Kept = Result<(), BrokenPromise>;
 
 /// Runs the whole contract but for [`a_crowd_hides_nobody`], over a store of vectors of [`DIMENSIONS`] numbers.
 ///
@@ -349,21 +341,6 @@ async fn both_at_once_are_both_fused<V: VectorStore>(store: &V) -> Kept {
     Ok(())
 }
 
-fn same<T, U>(promise: &'static str, found: T, expected: U) -> Kept
-where
-    T: PartialEq<U> + fmt::Debug,
-    U: fmt::Debug,
-{
-    if found == expected {
-        return Ok(());
-    }
-    Err(BrokenPromise { promise, found: format!("expected {expected:?}, found {found:?}") })
-}
-
-fn fails<T: fmt::Debug>(promise: &'static str, result: Result<T, Error>, expected: ErrorKind) -> Kept {
-    same(promise, result.map_err(|error| error.kind()).err(), Some(expected))
-}
-
 async fn search<V: VectorStore>(
     store: &V,
     scope: &TenantScope,
@@ -421,19 +398,3 @@ impl Random {
         (self.0 >> 40) as f32 / (1_u64 << 24) as f32
     }
 }
-
-// === impl BrokenPromise ===
-
-impl From<Error> for BrokenPromise {
-    fn from(error: Error) -> Self {
-        Self { promise: "a call that nothing speaks against succeeds", found: format!("{error:?}") }
-    }
-}
-
-impl fmt::Display for BrokenPromise {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.promise, self.found)
-    }
-}
-
-impl std::error::Error for BrokenPromise {}
