@@ -66,7 +66,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (sink, writer) = spawn_writer(store, WriterConfig::default());
 
     let listener = TcpListener::bind(settings.addr).await?;
-    settings::announce(listener.local_addr()?)?;
+    settings::announce("listening on", listener.local_addr()?, "/v1")?;
     let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
     let stack = stack(settings, sink);
     let server = axum::serve(listener, Shared::new(stack)).with_graceful_shutdown(settings::told_to_stop());

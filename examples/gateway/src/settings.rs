@@ -67,6 +67,7 @@ impl Settings {
         }
         let prices = Prices::default();
         prices.set(book);
+        let labels = Labels::new().with_routes(Operation::ALL.map(Operation::as_str)).with_models(models);
         Ok(Self {
             addr: parsed(
                 "GATEWAY_ADDR",
@@ -75,21 +76,21 @@ impl Settings {
             )?,
             database_url: required("DATABASE_URL", "postgres://user:password@host/database")?,
             keys,
-            providers: providers()?,
+            providers: providers(&labels)?,
             rate: Quota::per_minute(parsed("GATEWAY_CALLS_PER_MINUTE", "a number", 600)?),
             most_calls: parsed("GATEWAY_CALLS_AT_ONCE", "a number", 1024)?,
             most_calls_of_one: parsed("GATEWAY_CALLS_AT_ONCE_PER_TENANT", "a number", 128)?,
             prices,
-            labels: Labels::new().with_routes(Operation::ALL.map(Operation::as_str)).with_models(models),
+            labels,
         })
     }
 }
 
-fn providers() -> Result<Fallback<Call>, Problem> {
+fn providers(labels: &Labels) -> Result<Fallback<Call>, Problem> {
     let base = optional("OPENAI_BASE_URL")?.unwrap_or_else(|| "https://api.openai.com/v1".to_owned());
-    let mut providers = Fallback::new("first", provider(base, "first", optional("OPENAI_API_KEY")?)?);
+    let mut providers = Fallback::new("first", provider(base, "first", optional("OPENAI_API_KEY")?, labels)?);
     if let Some(base) = optional("FALLBACK_BASE_URL")? {
-        let mut second = provider(base, "second", optional("FALLBACK_API_KEY")?)?;
+        let mut second = provider(base, "second", optional("FALLBACK_API_KEY")?, labels)?;
         if let Some(model) = optional("FALLBACK_MODEL")? {
             second = second.with_model(model);
         }
@@ -98,10 +99,10 @@ fn providers() -> Result<Fallback<Call>, Problem> {
     Ok(providers)
 }
 
-fn provider(base: String, name: &str, key: Option<String>) -> Result<Upstream, Problem> {
+fn provider(base: String, name: &str, key: Option<String>, labels: &Labels) -> Result<Upstream, Problem> {
     let endpoint = Endpoint::builder(base).with_name(name).with_key(key.unwrap_or_default());
     let endpoint = endpoint.with_first_event_timeout(PATIENCE).with_idle_timeout(PATIENCE).build()?;
-    Ok(Upstream::new(&endpoint)?)
+    Ok(Upstream::new(&endpoint)?.with_labels(labels.clone()))
 }
 
 pub(crate) fn optional(name: &str) -> Result<Option<String>, Problem> {
@@ -133,9 +134,9 @@ fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)
 }
 
-/// Says where the gateway listens.
-pub(crate) fn announce(addr: SocketAddr) -> io::Result<()> {
-    writeln!(io::stdout(), "listening on http://{addr}/v1")
+/// Says where something is.
+pub(crate) fn announce(what: &str, addr: SocketAddr, path: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{what} http://{addr}{path}")
 }
 
 /// Ends at SIGINT or SIGTERM. Where neither can be waited for, never.

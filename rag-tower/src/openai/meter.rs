@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::answer::Usage;
 use crate::error::ErrorKind;
 
-/// The series of one operation of one model. Both labels come from the configuration, never from a response.
+/// The series of one operation of one model. Both labels come from the configuration, never from a request or a response.
 #[derive(Clone)]
 pub(super) struct Meters(Arc<Inner>);
 
@@ -18,7 +18,8 @@ struct Inner {
     first_chunk: Histogram,
     per_chunk: Histogram,
     input: Histogram,
-    output: Histogram,
+    /// None of what makes no text.
+    output: Option<Histogram>,
 }
 
 /// Measures one call from its start; when it is dropped without an end, the call was cancelled.
@@ -48,7 +49,8 @@ impl Meters {
             first_chunk: histogram!("gen_ai_client_operation_time_to_first_chunk_seconds", labels.clone()),
             per_chunk: histogram!("gen_ai_client_operation_time_per_output_chunk_seconds", labels.clone()),
             input: histogram!("gen_ai_client_token_usage", with("gen_ai_token_type", "input")),
-            output: histogram!("gen_ai_client_token_usage", with("gen_ai_token_type", "output")),
+            output: (operation != "embeddings")
+                .then(|| histogram!("gen_ai_client_token_usage", with("gen_ai_token_type", "output"))),
             labels,
         }))
     }
@@ -76,7 +78,9 @@ impl Meter {
         self.meters.0.done.record(self.began.elapsed());
         if let Some(usage) = usage.filter(|usage| !usage.estimated) {
             self.meters.0.input.record(usage.input_tokens as f64);
-            self.meters.0.output.record(usage.output_tokens as f64);
+            if let Some(output) = &self.meters.0.output {
+                output.record(usage.output_tokens as f64);
+            }
         }
     }
 

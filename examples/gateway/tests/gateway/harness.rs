@@ -27,6 +27,8 @@ pub(crate) const UPSTREAM: &str = "sk-upstream-secret-0123456789";
 /// The gateway; it is killed when a test ends early.
 pub(crate) struct Gateway {
     pub(crate) addr: SocketAddr,
+    /// Where its metrics are, when they were asked for.
+    metrics: Option<SocketAddr>,
     child: Child,
     database: TestDatabase,
 }
@@ -92,14 +94,28 @@ impl Gateway {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let Some(addr) = line.trim().strip_prefix("listening on http://") else {
+        let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        let mut next = || lines.next().map(Result::unwrap).unwrap_or_default();
+        let address = |line: &str, what: &str, path: &str| {
+            let addr = line.strip_prefix(what)?.strip_prefix(" on http://")?.strip_suffix(path)?;
+            Some(addr.parse().unwrap())
+        };
+        let mut line = next();
+        let metrics = address(&line, "metrics", "/metrics");
+        if metrics.is_some() {
+            line = next();
+        }
+        let Some(addr) = address(&line, "listening", "/v1") else {
             let mut why = String::new();
             child.stderr.take().unwrap().read_to_string(&mut why).unwrap();
             panic!("the gateway did not start: {line}{why}");
         };
-        Self { addr: addr.strip_suffix("/v1").unwrap().parse().unwrap(), child, database }
+        Self { addr, metrics, child, database }
+    }
+
+    /// What its metrics listener says.
+    pub(crate) async fn scrape(&self) -> String {
+        Client::new(self.metrics.unwrap()).get("/metrics").await.text()
     }
 
     /// A client with a key.

@@ -6,6 +6,7 @@ mod client;
 mod endings;
 mod harness;
 mod limits;
+mod metrics;
 mod passing;
 mod replies;
 mod secrets;

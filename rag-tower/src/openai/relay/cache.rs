@@ -248,7 +248,7 @@ impl Keeper {
     /// True when the model came to its own end.
     fn is_whole(&self, bytes: &Bytes) -> bool {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, self.content_type.clone())]);
-        let mut reading = Reading::of(&headers, false);
+        let mut reading = Reading::of(&headers);
         reading.data(bytes);
         reading.end();
         matches!(reading.ending(), Some(Ending::Finished(Finish::Stop))) && reading.is_understood()

@@ -45,8 +45,9 @@
 //! | its refusals | as they are, so that clients see OpenAI's own codes; but 401, 403 and redirects are about our key and our address, and a text that quotes our key is ours to hide: these become a 502 of our own |
 //! | no answer, or 429, 408 and 5xx before the first byte | the next provider's answer; of the last one, what it said |
 //!
-//! Usage is read as it passes, and never asked for: a stream whose client has not set `stream_options.include_usage` has an
-//! estimate on its row, and says so.
+//! Each call to a provider is measured in the `gen_ai_client_*` metrics, whose label for a model is a name that
+//! [`Upstream::with_labels`] knows, or `other`: no client makes a series. Usage is read as it passes, and never asked for: a
+//! stream whose client has not set `stream_options.include_usage` has an estimate on its row, and says so.
 
 mod body;
 mod cache;
@@ -54,6 +55,7 @@ mod call;
 mod errors;
 mod headers;
 mod known;
+mod metered;
 mod reading;
 mod record;
 mod service;

@@ -4,9 +4,11 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
+use super::super::refusal;
 use super::super::sse::Decoder;
 use super::super::wire::{Completion, WireError};
 use crate::answer::{Finish, Usage};
+use crate::error::{Error, ErrorKind, Stage};
 use crate::trace::MAX_ANSWER_BYTES;
 
 /// A stream with an event longer than this, in bytes, is passed on and not read from there on.
@@ -23,7 +25,8 @@ pub(super) struct Reading {
 /// What its words come to.
 #[derive(Default)]
 pub(super) struct Seen {
-    keeps_text: bool,
+    /// Whether `text` is wanted.
+    pub(super) keeps_text: bool,
     pub(super) text: String,
     pub(super) chars: u64,
     pub(super) usage: Option<Usage>,
@@ -65,7 +68,7 @@ pub(super) enum Ending {
 // === impl Reading ===
 
 impl Reading {
-    pub(super) fn of(headers: &HeaderMap, keeps_text: bool) -> Self {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
         let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
         let form = match () {
             () if headers.contains_key(CONTENT_ENCODING) => Form::Opaque,
@@ -73,7 +76,7 @@ impl Reading {
             () if kind.starts_with(b"application/json") => Form::Document(Document::default()),
             () => Form::Opaque,
         };
-        Self { form, seen: Seen { keeps_text, ..Seen::default() } }
+        Self { form, seen: Seen::default() }
     }
 
     /// Reads what passes.
@@ -113,6 +116,19 @@ impl Reading {
             (Some(ending), _) => Some(ending.clone()),
             (None, Form::Opaque) => Some(Ending::Finished(Finish::Stop)),
             (None, _) => self.seen.done.then_some(Ending::Finished(Finish::Stop)),
+        }
+    }
+
+    /// How it has ended, which it has not always done when its bytes have: by the model's own end, or by what else.
+    pub(super) fn outcome(&self, provider: &str) -> Result<Finish, Error> {
+        match self.ending() {
+            Some(Ending::Finished(finish)) => Ok(finish),
+            None => Err(refusal::truncated(provider)),
+            Some(Ending::Failed(error)) => Err(refusal::reported(provider, Stage::Generate, &error)),
+            Some(Ending::Filtered) => Err(Error::new(ErrorKind::ProviderRejected, Stage::Generate)
+                .with_message(format!(
+                    "the model provider {provider} withheld the answer by its content filter"
+                ))),
         }
     }
 

@@ -10,10 +10,9 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::super::refusal;
 use super::body::{Reply, Tap};
 use super::call::Call;
-use super::reading::{Ending, Reading};
+use super::metered::SharedReading;
 use super::upstream::Refused;
 use crate::answer::Usage;
 use crate::error::{Error, ErrorKind, Stage};
@@ -58,7 +57,9 @@ pin_project! {
 /// Reads a reply as it passes, and settles once.
 struct Recorder {
     call: Call,
-    reading: Reading,
+    reading: SharedReading,
+    /// Nobody reads it further in, as is so of what the cache answered.
+    reads: bool,
     texted: bool,
     settled: bool,
 }
@@ -132,8 +133,11 @@ impl<F: Future<Output = Result<Reply, Error>>> Future for RecordFuture<F> {
             });
             return Poll::Ready(Ok(reply));
         }
-        let reading = Reading::of(reply.headers(), *this.texts);
-        let recorder = Recorder { call, reading, texted: false, settled: false };
+        let read = reply.extensions().get::<SharedReading>().cloned();
+        let reads = read.is_none();
+        let reading = read.unwrap_or_else(|| SharedReading::of(reply.headers()));
+        reading.lock().seen.keeps_text = *this.texts;
+        let recorder = Recorder { call, reading, reads, texted: false, settled: false };
         Poll::Ready(Ok(reply.map(|body| body.tap(recorder))))
     }
 }
@@ -145,14 +149,17 @@ impl Recorder {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
+        let (text, usage, chars) = {
+            let seen = &mut self.reading.lock().seen;
+            (std::mem::take(&mut seen.text), seen.usage, seen.chars)
+        };
         let usage = self.call.operation().is_metered().then(|| {
-            self.reading.seen.usage.unwrap_or_else(|| Usage {
+            usage.unwrap_or_else(|| Usage {
                 input_tokens: self.call.estimated_tokens(),
-                output_tokens: self.reading.seen.chars.div_ceil(4),
+                output_tokens: chars.div_ceil(4),
                 estimated: true,
             })
         });
-        let text = std::mem::take(&mut self.reading.seen.text);
         self.call.trace().with(|facts| {
             // What the cache answered has cost nothing, and it has said so.
             facts.usage = facts.usage.or(usage);
@@ -166,36 +173,42 @@ impl Recorder {
         });
     }
 
-    /// How the reply has ended, which it has not always done when its bytes have.
     fn ended(&self) -> (Outcome, Option<Arc<str>>) {
         let provider = self.call.trace().with(|facts| facts.llm_provider.clone()).unwrap_or_default();
-        let error = match self.reading.ending() {
-            Some(Ending::Finished(finish)) => return (Outcome::Completed(finish), None),
-            None => return (Outcome::Truncated, Some(refusal::truncated(&provider).to_string().into())),
-            Some(Ending::Failed(error)) => refusal::reported(&provider, Stage::Generate, &error),
-            Some(Ending::Filtered) => Error::new(ErrorKind::ProviderRejected, Stage::Generate).with_message(
-                format!("the model provider {provider} withheld the answer by its content filter"),
-            ),
-        };
-        (Outcome::Failed(error.kind(), error.stage()), Some(error.to_string().into()))
+        let ended = self.reading.lock().outcome(&provider);
+        match ended {
+            Ok(finish) => (Outcome::Completed(finish), None),
+            Err(error) if error.kind() == ErrorKind::Truncated => {
+                (Outcome::Truncated, Some(error.to_string().into()))
+            }
+            Err(error) => (Outcome::Failed(error.kind(), error.stage()), Some(error.to_string().into())),
+        }
     }
 }
 
 impl Tap for Recorder {
     fn data(&mut self, bytes: &Bytes) {
-        self.reading.data(bytes);
-        if !self.texted && self.reading.seen.chars > 0 {
+        let (texted, done) = {
+            let mut reading = self.reading.lock();
+            if self.reads {
+                reading.data(bytes);
+            }
+            (reading.seen.chars > 0, reading.seen.done)
+        };
+        if texted && !self.texted {
             self.texted = true;
             self.call.trace().first_text();
         }
         // A client may go away once it has seen this, and misses nothing.
-        if self.reading.seen.done {
+        if done {
             self.settle(Some(self.ended()));
         }
     }
 
     fn end(&mut self, failure: Option<&Error>) {
-        self.reading.end();
+        if self.reads {
+            self.reading.lock().end();
+        }
         let ended = match failure {
             Some(error) => (Outcome::Failed(error.kind(), error.stage()), Some(error.to_string().into())),
             None => self.ended(),

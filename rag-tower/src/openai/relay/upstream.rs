@@ -25,8 +25,10 @@ use super::super::{Endpoint, refusal};
 use super::body::{Reply, ReplyBody};
 use super::call::Call;
 use super::headers;
+use super::metered::{CallMeters, Metered, SharedReading};
 use crate::admission::Hold;
 use crate::error::{Error, ErrorKind, Stage};
+use crate::metrics::Labels;
 use crate::scoped::Scoped;
 use crate::stage::ResponseFuture;
 use crate::tls;
@@ -37,6 +39,11 @@ use crate::tls;
 /// first event is that to the reply's head (of a reply that is not streamed, the time to all of it). What is passed and
 /// what is not is in the [module](super).
 ///
+/// Each call is measured in `gen_ai_client_operation_duration_seconds`, with an `error_type` when it was refused, failed, cut
+/// off or dropped; what the provider reports of tokens in `gen_ai_client_token_usage`; and the pieces of a stream in
+/// `gen_ai_client_operation_time_to_first_chunk_seconds` and `gen_ai_client_operation_time_per_output_chunk_seconds`. The
+/// labels are the operation, the provider's name, and a model that [`with_labels`](Self::with_labels) knows.
+///
 /// **Readiness:** always ready. **Cancellation:** dropping the future or the reply closes the connection, which stops the
 /// generation. **Panics:** none of its own.
 #[derive(Clone)]
@@ -44,9 +51,14 @@ pub struct Upstream(Arc<Inner>);
 
 struct Inner {
     endpoint: Endpoint,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: HttpClient,
+    /// The one that every call is for.
     model: Option<Arc<str>>,
+    labels: Labels,
+    meters: CallMeters,
 }
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// Among a reply's extensions: the provider refused or failed, and said so itself.
 #[derive(Clone, Debug)]
@@ -101,16 +113,34 @@ impl Upstream {
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .build(connector);
-        Ok(Self(Arc::new(Inner { endpoint: endpoint.clone(), client, model: None })))
+        Ok(Self::of(endpoint, &client, None, Labels::new()))
     }
 
     /// Sends every call for this model, whichever the client names: for a second provider, which has other models.
     /// Default: the client's.
     #[must_use]
     pub fn with_model(self, model: impl Into<Arc<str>>) -> Self {
-        let Inner { endpoint, client, .. } = &*self.0;
+        let Inner { endpoint, client, labels, .. } = &*self.0;
+        Self::of(endpoint, client, Some(model.into()), labels.clone())
+    }
+
+    /// The models that may become metric labels, as [`Labels::with_models`] names them: another one that a client names is
+    /// `other`, so that no client makes a series. A [model for every call](Self::with_model) is one without being named.
+    /// Default: no models.
+    #[must_use]
+    pub fn with_labels(self, labels: Labels) -> Self {
+        let Inner { endpoint, client, model, .. } = &*self.0;
+        Self::of(endpoint, client, model.clone(), labels)
+    }
+
+    fn of(endpoint: &Endpoint, client: &HttpClient, model: Option<Arc<str>>, labels: Labels) -> Self {
+        let known = match &model {
+            Some(model) => Labels::new().with_models([Arc::clone(model)]),
+            None => labels.clone(),
+        };
+        let meters = CallMeters::new(endpoint.name(), known);
         let (endpoint, client) = (endpoint.clone(), client.clone());
-        Self(Arc::new(Inner { endpoint, client, model: Some(model.into()) }))
+        Self(Arc::new(Inner { endpoint, client, model, labels, meters }))
     }
 }
 
@@ -141,7 +171,28 @@ impl fmt::Debug for Upstream {
 // === impl Inner ===
 
 impl Inner {
+    /// Passes a call on, and measures it: a future or a reply that is dropped is one that was cancelled.
     async fn send(&self, call: Call) -> Result<Reply, Error> {
+        let model = self.model.as_ref().or(call.model());
+        let mut meter = self.meters.start(call.operation(), model.map(|model| &**model));
+        let reply = self.pass(call).await;
+        let refused = match &reply {
+            Ok(reply) => reply.extensions().get::<Refused>().map(Refused::kind),
+            Err(error) => Some(error.kind()),
+        };
+        if let (Some(kind), Some(meter)) = (refused, &mut meter) {
+            meter.failed(kind);
+        }
+        let mut reply = reply?;
+        if refused.is_none() {
+            let reading = SharedReading::of(reply.headers());
+            reply.extensions_mut().insert(reading.clone());
+            reply = reply.map(|body| body.tap(Metered::new(meter, reading, self.endpoint.name())));
+        }
+        Ok(reply)
+    }
+
+    async fn pass(&self, call: Call) -> Result<Reply, Error> {
         let timer = call.trace().time(Stage::Generate);
         let provider = self.endpoint.name();
         if let Some(model) = self.model.as_ref().or(call.model()) {
