@@ -62,7 +62,7 @@ pub(crate) struct App {
     pub(crate) intake: Intake,
     pub(crate) operator: OperatorKey,
     tenant: ResolveTenantLayer<Resolver>,
-    sockets: WsAsks<BoxAskService, Resolver, MemoryTickets>,
+    pub(crate) sockets: WsAsks<BoxAskService, Resolver, MemoryTickets>,
     tickets: TicketService<MemoryTickets>,
 }
 

@@ -45,9 +45,9 @@ const WRITER_GRACE: Duration = Duration::from_secs(5);
 /// Runs the server until a signal stops it.
 ///
 /// Down, after the first SIGINT or SIGTERM: not ready; go on answering for `RAG_TOWER_STOP_DELAY`, and say with each answer that
-/// the connection ends with it; stop accepting; let answers in flight end, for at most 20 s; remove what the
-/// canaries have; deliver what the trace writer holds; fold the rollups; flush the vector index; close the database; stop the
-/// private cluster. A second signal skips to the end.
+/// the connection ends with it; stop accepting, and close WebSockets on which nothing is answered; let answers in flight end,
+/// for at most 20 s, and close the other WebSockets; remove what the canaries have; deliver what the trace writer holds; fold
+/// the rollups; flush the vector index; close the database; stop the private cluster. A second signal skips to the end.
 pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     let began = Instant::now();
     let metrics = telemetry::metrics()?;
@@ -90,7 +90,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     tasks.spawn(alerts::keep_watching(app.owner.clone(), app.webhooks.clone(), stopping.clone()));
     let banner = Banner::new(&config, (&secrets, &owner), addresses, app.demo.as_ref(), began.elapsed());
     let announced = Announced { address: reachable(addresses.0), key: app.operator.secret().clone() };
-    let closing = app.closing.clone();
+    let (closing, sockets) = (app.closing.clone(), app.sockets.clone());
     let isolation = Arc::clone(&app.isolation);
     tasks.spawn(isolation::keep_proven(Arc::clone(&isolation), stopping.clone()));
     let app = Arc::new(app);
@@ -121,7 +121,8 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
         let goes_on = tokio::time::timeout(config.stop_delay, &mut server).await.is_err();
         let _ = stop.send(true);
         closing.cancel();
-        if goes_on && tokio::time::timeout(DRAIN, server).await.is_err() {
+        let answering = async { !goes_on || tokio::time::timeout(DRAIN, server).await.is_ok() };
+        if tokio::join!(answering, sockets.leave(DRAIN)) != (true, true) {
             tracing::warn!("some answers were still in flight after {DRAIN:?}");
         }
         isolation.leave().await;

@@ -22,7 +22,7 @@ use futures_util::stream;
 use http::{HeaderMap, StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -66,6 +66,8 @@ pub enum Step {
     Send(Bytes),
     /// Nothing for a while.
     Pause(Duration),
+    /// Nothing until somebody gives it a permit.
+    Wait(Arc<Semaphore>),
     /// Nothing ever again.
     Hang,
     /// The connection breaks.
@@ -382,6 +384,7 @@ async fn respond(shared: Arc<Shared>, reply: Reply) -> Response {
     match reply.before {
         Some(Step::Hang) => std::future::pending().await,
         Some(Step::Pause(wait)) => sleep(wait).await,
+        Some(Step::Wait(permits)) => taken(&permits).await,
         Some(Step::Send(_) | Step::Cut) | None => {}
     }
     let mut response = Response::builder().status(reply.status);
@@ -394,6 +397,10 @@ async fn respond(shared: Arc<Shared>, reply: Reply) -> Response {
                 Step::Send(bytes) => Ok(bytes.clone()),
                 Step::Pause(wait) => {
                     sleep(*wait).await;
+                    continue;
+                }
+                Step::Wait(permits) => {
+                    taken(permits).await;
                     continue;
                 }
                 Step::Hang => std::future::pending().await,
@@ -410,6 +417,10 @@ async fn respond(shared: Arc<Shared>, reply: Reply) -> Response {
         None
     });
     response.body(Body::from_stream(body)).expect("valid headers")
+}
+
+async fn taken(permits: &Semaphore) {
+    permits.acquire().await.expect("nobody closes it").forget();
 }
 
 // === impl Shared ===

@@ -35,7 +35,7 @@ pub use self::ticket::{MemoryTickets, TICKET_LIFETIME, TicketFuture, TicketHolde
 #[cfg(feature = "openai")]
 pub(crate) use self::wire::read_within;
 pub use self::wire::{AskRequest, DEFAULT_BODY_LIMIT};
-pub use self::ws::{ClientFrame, FrameSink, MAX_WAITING_MESSAGES, WsLimit, converse};
+pub use self::ws::{ClientFrame, FrameSink, MAX_WAITING_MESSAGES, WsLimit, converse, converse_until};
 #[cfg(feature = "axum")]
 #[cfg_attr(not(docsrs), doc = "<span class='stab portability'><code>axum</code></span>")]
 pub use self::ws_axum::{SUBPROTOCOL, WsAsks};

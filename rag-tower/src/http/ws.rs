@@ -1,12 +1,11 @@
 //! Conversations over a WebSocket of any library: client frames in, server frames out.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::pin;
+use std::future::{Future, pending};
+use std::pin::{Pin, pin};
 
 use futures_core::Stream;
 use futures_util::StreamExt;
-use futures_util::future::{Either, select};
 use futures_util::stream::once;
 use http::StatusCode;
 use serde::Deserialize;
@@ -73,7 +72,15 @@ struct Raw {
     session_id: Option<String>,
 }
 
-type Waiting = VecDeque<(Question, Option<SessionId>)>;
+/// Where a conversation stands.
+#[derive(Default)]
+struct Talk {
+    waiting: VecDeque<(Question, Option<SessionId>)>,
+    /// The connection's own session.
+    session: Option<SessionId>,
+    /// It ends with the answer that is under way.
+    leaves: bool,
+}
 
 /// What ended an answer.
 enum Ended {
@@ -95,7 +102,7 @@ enum Ended {
 ///
 /// # Errors
 /// `renew`'s refusal, and what `out` fails with.
-pub async fn converse<S, I, O, F, Fut>(mut renew: F, stack: S, inbound: I, out: &mut O) -> Result<(), Error>
+pub async fn converse<S, I, O, F, Fut>(renew: F, stack: S, inbound: I, out: &mut O) -> Result<(), Error>
 where
     S: Answers<Ask>,
     I: Stream<Item = Result<ClientFrame, Error>> + Send,
@@ -103,15 +110,48 @@ where
     F: FnMut() -> Fut + Send,
     Fut: Future<Output = Result<TenantScope, Error>> + Send,
 {
+    converse_until(pending(), renew, stack, inbound, out).await
+}
+
+/// [`converse`], until the server has to go: when `leaving` is ready.
+///
+/// Then the answer that is under way goes on to its end, and the conversation ends with it; one that waits for its client
+/// ends at once. Messages that wait, and those that still come, are refused with an `error` frame of kind `going_away`: its
+/// client connects again, and asks there.
+///
+/// # Errors
+/// As [`converse`].
+pub async fn converse_until<S, I, O, F, Fut>(
+    leaving: impl Future<Output = ()> + Send,
+    mut renew: F,
+    stack: S,
+    inbound: I,
+    out: &mut O,
+) -> Result<(), Error>
+where
+    S: Answers<Ask>,
+    I: Stream<Item = Result<ClientFrame, Error>> + Send,
+    O: FrameSink,
+    F: FnMut() -> Fut + Send,
+    Fut: Future<Output = Result<TenantScope, Error>> + Send,
+{
+    let mut leaving = pin!(leaving);
     let mut inbound = pin!(inbound);
-    let mut waiting = Waiting::new();
-    let mut session = None;
+    let mut talk = Talk::default();
     loop {
-        let Some((question, named)) = waiting.pop_front() else {
-            match inbound.next().await {
+        let Some((question, named)) = talk.waiting.pop_front() else {
+            if talk.leaves {
+                return Ok(());
+            }
+            let frame = tokio::select! {
+                biased;
+                () = &mut leaving => return Ok(()),
+                frame = inbound.next() => frame,
+            };
+            match frame {
                 None => return Ok(()),
                 Some(Ok(ClientFrame::Message { message, session_id })) => {
-                    waiting.push_back((message, session_id));
+                    talk.waiting.push_back((message, session_id));
                 }
                 Some(Ok(ClientFrame::Cancel)) => {}
                 Some(Err(error)) => out.send(ServerFrame::Error(error.into())).await?,
@@ -126,7 +166,7 @@ where
             }
         };
         let mut ask = Ask::new(scope, question).with_channel(Channel::WebWs);
-        if let Some(session) = named.or(session) {
+        if let Some(session) = named.or(talk.session) {
             ask = ask.with_session(session);
         }
         let (id, trace, asked) = (ask.id(), ask.trace().clone(), ask.session());
@@ -137,7 +177,7 @@ where
                 Err(error) => AnswerFrames::failed(id, error),
             }
         });
-        match answer(frames.flatten(), inbound.as_mut(), &mut waiting, &mut session, out).await? {
+        match answer(frames.flatten(), inbound.as_mut(), leaving.as_mut(), &mut talk, out).await? {
             Ended::Whole => {}
             Ended::Cancelled => out.send(ServerFrame::Error(cancelled(id))).await?,
             Ended::Gone => return Ok(()),
@@ -148,9 +188,9 @@ where
 /// Sends one answer while it listens to the client. Returning drops what is left of the answer.
 async fn answer<I, O>(
     frames: impl Stream<Item = ServerFrame> + Send,
-    mut inbound: std::pin::Pin<&mut I>,
-    waiting: &mut Waiting,
-    session: &mut Option<SessionId>,
+    mut inbound: Pin<&mut I>,
+    mut leaving: Pin<&mut impl Future<Output = ()>>,
+    talk: &mut Talk,
     out: &mut O,
 ) -> Result<Ended, Error>
 where
@@ -159,22 +199,34 @@ where
 {
     let mut frames = pin!(frames);
     loop {
-        match select(inbound.next(), frames.next()).await {
-            Either::Left((None, _)) => return Ok(Ended::Gone),
-            Either::Left((Some(Ok(ClientFrame::Cancel)), _)) => return Ok(Ended::Cancelled),
-            Either::Left((Some(Ok(ClientFrame::Message { message, session_id })), _)) => {
-                if waiting.len() < MAX_WAITING_MESSAGES {
-                    waiting.push_back((message, session_id));
-                } else {
-                    out.send(ServerFrame::Error(too_many())).await?;
+        tokio::select! {
+            biased;
+            () = &mut leaving, if !talk.leaves => {
+                talk.leaves = true;
+                for _ in talk.waiting.drain(..) {
+                    out.send(ServerFrame::Error(going_away())).await?;
                 }
             }
-            Either::Left((Some(Err(error)), _)) => out.send(ServerFrame::Error(error.into())).await?,
-            Either::Right((None, _)) => return Ok(Ended::Whole),
-            Either::Right((Some(frame), _)) => {
+            frame = inbound.next() => match frame {
+                None => return Ok(Ended::Gone),
+                Some(Ok(ClientFrame::Cancel)) => return Ok(Ended::Cancelled),
+                Some(Ok(ClientFrame::Message { .. })) if talk.leaves => {
+                    out.send(ServerFrame::Error(going_away())).await?;
+                }
+                Some(Ok(ClientFrame::Message { message, session_id })) => {
+                    if talk.waiting.len() < MAX_WAITING_MESSAGES {
+                        talk.waiting.push_back((message, session_id));
+                    } else {
+                        out.send(ServerFrame::Error(too_many())).await?;
+                    }
+                }
+                Some(Err(error)) => out.send(ServerFrame::Error(error.into())).await?,
+            },
+            frame = frames.next() => {
+                let Some(frame) = frame else { return Ok(Ended::Whole) };
                 match &frame {
-                    ServerFrame::Start { session_id: Some(id), .. } => *session = Some(*id),
-                    ServerFrame::End(end) => *session = end.session_id.or(*session),
+                    ServerFrame::Start { session_id: Some(id), .. } => talk.session = Some(*id),
+                    ServerFrame::End(end) => talk.session = end.session_id.or(talk.session),
                     _ => {}
                 }
                 out.send(frame).await?;
@@ -189,6 +241,12 @@ fn too_many() -> Problem {
         "too_many_waiting",
         format!("{MAX_WAITING_MESSAGES} messages wait already: this one was not taken, send it again later"),
     )
+}
+
+/// What a client is told that should be elsewhere by now.
+pub(super) fn going_away() -> Problem {
+    let detail = "the server is going away and takes no more questions: connect again, and ask there";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "going_away", detail)
 }
 
 fn cancelled(id: AskId) -> Problem {

@@ -4,23 +4,25 @@ mod inbound;
 mod seats;
 
 use std::fmt;
-use std::pin::pin;
+use std::future::pending;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::{IntoResponse, Response};
-use futures_util::future::{Either, select};
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use http::header::{AUTHORIZATION, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use self::inbound::{Pace, inbound};
 use self::seats::{Seat, Seats};
-use super::{FrameSink, Origins, Problem, ServerFrame, Tickets, WsLimit, converse};
+use super::ws::going_away;
+use super::{FrameSink, Origins, Problem, ServerFrame, Tickets, WsLimit, converse_until};
 use crate::ask::Ask;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::quota::Quota;
@@ -50,7 +52,8 @@ const REFUSED_PARAMETERS: [&str; 6] = ["token", "access_token", "user_id", "api_
 ///
 /// A connection ends when its client leaves, and when its credential is refused (close code 1008): before an ask, or when
 /// it is looked at every three seconds, so that a tenant that is suspended loses its connections, an answer under way
-/// included. A store that is away refuses nothing there. Each open one counts in `rag_ws_connections`.
+/// included. A store that is away refuses nothing there. Each open one counts in `rag_ws_connections`. When the server stops,
+/// [`leave`](Self::leave) ends them all in order.
 ///
 /// Limits, each of which counts in `rag_ws_limited_total`:
 ///
@@ -76,6 +79,8 @@ struct Inner<S, R, T> {
     tickets: T,
     origins: Origins,
     seats: Seats,
+    /// Once the server goes: until when answers that are under way may go on.
+    leaving: watch::Sender<Option<Instant>>,
 }
 
 #[derive(Clone, Copy)]
@@ -107,7 +112,9 @@ where
         let seats = Seats::default();
         let pace = Pace { idle: Duration::from_mins(10), rate: Quota::per_minute(120) };
         let limits = Limits { pace, send: Duration::from_secs(30), per_tenant: 1_000, in_all: 5_000 };
-        Self { inner: Arc::new(Inner { stack, authority, resolver, tickets, origins, seats }), limits }
+        let leaving = watch::Sender::new(None);
+        let inner = Inner { stack, authority, resolver, tickets, origins, seats, leaving };
+        Self { inner: Arc::new(inner), limits }
     }
 
     /// How many messages a client may send in a minute, pings among them; all of them may come at once. Default: 120. A
@@ -146,6 +153,28 @@ where
         self
     }
 
+    /// Ends every connection, for a server that stops: this instance's and its clones'. Servers of HTTP know nothing of
+    /// connections that were upgraded, and wait for none of them.
+    ///
+    /// A connection that waits for its client is closed at once, with code 1001. An answer that is under way goes on for at most
+    /// `grace`, and what is asked meanwhile is refused with an `error` frame of kind `going_away`; then its connection is closed
+    /// in the same way. There is no way back: who wants to connect from now on gets a 503 of that kind.
+    ///
+    /// Returns when all are closed, two seconds after `grace` at the latest: whether every answer came to its end.
+    ///
+    /// # Cancellation
+    /// Connections end all the same, with nobody to wait for them.
+    pub async fn leave(&self, grace: Duration) -> bool {
+        let by = Instant::now() + grace;
+        self.inner.leaving.send_replace(Some(by));
+        let seats = &self.inner.seats;
+        let whole = tokio::time::timeout_at(by, seats.all_given_back()).await.is_ok();
+        if !whole {
+            let _told = timeout(CLOSE_TIME, seats.all_given_back()).await;
+        }
+        whole
+    }
+
     /// Answers one request: the upgrade, or a problem. Use it as a handler:
     /// `get(move |request| async move { asks.upgrade(request).await })`.
     ///
@@ -163,6 +192,9 @@ where
             Err(rejection) => return rejection.into_response(),
         };
         let upgrade = upgrade.protocols([SUBPROTOCOL]);
+        if self.inner.leaving.borrow().is_some() {
+            return going_away().into_response();
+        }
         // One that is somewhat too long is read, so that its client can be told; a longer one is not.
         let upgrade = upgrade.max_message_size(2 * MAX_MESSAGE_BYTES).max_frame_size(2 * MAX_MESSAGE_BYTES);
         let seat = match self.inner.seats.take(&scope, self.limits.per_tenant, self.limits.in_all) {
@@ -214,16 +246,21 @@ where
         let ended = {
             let renew = || self.scope(Arc::clone(&credential));
             let inbound = inbound(&mut stream, self.limits.pace, &hit);
-            let talking = converse(renew, self.inner.stack.clone(), inbound, &mut out);
-            match select(pin!(talking), pin!(self.refused(&credential))).await {
-                Either::Left((ended, _)) => ended,
-                Either::Right((refusal, _)) => Err(refusal),
+            let leaving = async {
+                let _by = self.leaves().await;
+            };
+            tokio::select! {
+                biased;
+                ended = converse_until(leaving, renew, self.inner.stack.clone(), inbound, &mut out) => ended,
+                refusal = self.refused(&credential) => Err(refusal),
+                () = async { sleep_until(self.leaves().await).await } => Ok(()),
             }
         };
+        let leaves = self.inner.leaving.borrow().is_some();
         if let Some(limit) = hit.get() {
             limit.count();
         }
-        let (code, reason) = farewell(hit.get().copied(), &ended);
+        let (code, reason) = farewell(hit.get().copied(), &ended, leaves);
         let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
         // What the client still sends is read and dropped: a connection that is closed before its input was read is
         // reset, and its client may never see why. It may be gone already: there is nobody to tell then.
@@ -232,7 +269,18 @@ where
                 while let Some(Ok(_)) = stream.next().await {}
             }
         };
-        let _told = tokio::time::timeout(CLOSE_TIME, closing).await;
+        let _told = timeout(CLOSE_TIME, closing).await;
+    }
+
+    /// Waits until the server goes: by when it will have gone.
+    async fn leaves(&self) -> Instant {
+        let mut leaving = self.inner.leaving.subscribe();
+        let by = leaving.wait_for(Option::is_some).await.ok().and_then(|by| *by);
+        match by {
+            Some(by) => by,
+            // who says so is in there as long as anybody listens
+            None => pending().await,
+        }
     }
 
     /// Waits until the credential is refused.
@@ -260,12 +308,13 @@ fn is_refusal(error: &Error) -> bool {
 }
 
 /// The code and the reason of the close frame.
-fn farewell(hit: Option<WsLimit>, ended: &Result<(), Error>) -> (u16, &'static str) {
+fn farewell(hit: Option<WsLimit>, ended: &Result<(), Error>, leaves: bool) -> (u16, &'static str) {
     match (hit, ended) {
         (Some(WsLimit::FrameSize), _) => (close_code::SIZE, "a message was too long"),
         (Some(WsLimit::FrameRate), _) => (close_code::POLICY, "messages came faster than is allowed"),
         (Some(WsLimit::SlowConsumer), _) => (close_code::POLICY, "frames were not taken in time"),
         (Some(WsLimit::Idle), _) => (close_code::NORMAL, "nothing was sent for too long"),
+        (_, Ok(())) if leaves => (close_code::AWAY, "the server is going away: connect again"),
         (_, Ok(())) => (close_code::NORMAL, ""),
         (_, Err(error)) if is_refusal(error) => (close_code::POLICY, "the credential is not valid any more"),
         (_, Err(_)) => (close_code::ERROR, "an error ended the conversation"),
@@ -334,7 +383,7 @@ impl<S, R, T> fmt::Debug for WsAsks<S, R, T> {
 impl FrameSink for Out<'_> {
     async fn send(&mut self, frame: ServerFrame) -> Result<(), Error> {
         let sending = self.sink.send(Message::Text(frame.to_json().into()));
-        match tokio::time::timeout(self.time, sending).await {
+        match timeout(self.time, sending).await {
             Ok(sent) => sent.map_err(|error| Error::internal(Stage::Http, error)),
             Err(_) => {
                 let _first = self.hit.set(WsLimit::SlowConsumer);

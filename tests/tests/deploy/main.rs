@@ -6,6 +6,7 @@ mod image;
 mod kubernetes;
 mod ready;
 mod rolling;
+mod sockets;
 mod systemd;
 
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::*;
 use crate::tenant::AuthFailure;
@@ -22,6 +22,7 @@ struct Talk {
     to: Option<mpsc::UnboundedSender<Result<ClientFrame, Error>>>,
     from: mpsc::UnboundedReceiver<ServerFrame>,
     revoked: Arc<AtomicBool>,
+    leaving: Arc<Notify>,
     running: tokio::task::JoinSet<Result<(), Error>>,
 }
 
@@ -40,12 +41,14 @@ impl Talk {
                 }
             }
         };
+        let leaving = Arc::<Notify>::default();
+        let told = Arc::clone(&leaving);
         let mut running = tokio::task::JoinSet::new();
         running.spawn(async move {
             let inbound = futures_util::stream::poll_fn(move |cx| inbound.poll_recv(cx));
-            converse(renew, stack, inbound, &mut Out(out)).await
+            converse_until(told.notified(), renew, stack, inbound, &mut Out(out)).await
         });
-        Self { to: Some(to), from, revoked, running }
+        Self { to: Some(to), from, revoked, leaving, running }
     }
 
     fn say(&self, text: &str) {
@@ -163,6 +166,36 @@ async fn a_credential_that_was_revoked_ends_the_conversation() {
     let ended = talk.running.join_next().await.unwrap().unwrap();
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::Unauthenticated);
     assert_eq!(leaf.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_leaves_ends_its_answer_first_and_begins_no_other() {
+    let leaf = Leaf::streaming([Step::delta("a"), Step::Sleep(Duration::from_secs(1)), Step::stop()]);
+    let mut talk = Talk::begin(leaf.clone());
+    talk.say(r#"{"message": "one"}"#);
+    talk.say(r#"{"message": "waits"}"#);
+    assert_eq!(talk.from.recv().await.unwrap().name(), "start");
+    assert_eq!(talk.from.recv().await.unwrap().name(), "delta");
+    talk.leaving.notify_one();
+    assert_eq!(talk.hear().await, ["going_away"]);
+    talk.say(r#"{"message": "comes"}"#);
+    assert_eq!(talk.hear().await, ["going_away"]);
+    assert_eq!(talk.hear().await, ["end"]);
+    talk.running.join_next().await.unwrap().unwrap().unwrap();
+    assert!(talk.from.recv().await.is_none() && leaf.calls() == 1, "nothing follows");
+}
+
+#[tokio::test]
+async fn a_server_that_leaves_does_not_wait_for_a_client_that_says_nothing() {
+    for asked in [false, true] {
+        let mut talk = Talk::begin(Leaf::text("yes"));
+        if asked {
+            talk.say(r#"{"message": "one"}"#);
+            assert_eq!(talk.hear().await, ["start", "yes", "end"]);
+        }
+        talk.leaving.notify_one();
+        talk.running.join_next().await.unwrap().unwrap().unwrap();
+    }
 }
 
 #[tokio::test]

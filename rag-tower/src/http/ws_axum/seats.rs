@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::error::{Error, ErrorKind, Stage};
 use crate::http::WsLimit;
 use crate::tenant::{TenantId, TenantScope};
@@ -13,12 +15,13 @@ const TRY_AGAIN: Duration = Duration::from_secs(10);
 
 /// The connections that are open. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Seats(Arc<Mutex<Taken>>);
+pub(super) struct Seats(Arc<Taken>);
 
 #[derive(Default)]
 struct Taken {
-    by_tenant: HashMap<TenantId, usize>,
-    in_all: usize,
+    by_tenant: Mutex<HashMap<TenantId, usize>>,
+    /// Changed under the lock of the others.
+    in_all: watch::Sender<usize>,
 }
 
 /// The place of one connection, given back when it is dropped.
@@ -36,23 +39,29 @@ impl Seats {
     /// shows as little as it can.
     pub(super) fn take(&self, scope: &TenantScope, per_tenant: usize, in_all: usize) -> Result<Seat, Error> {
         let tenant = scope.tenant();
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.by_tenant.get(&tenant).copied().unwrap_or_default() >= per_tenant {
+        let mut by_tenant = self.0.by_tenant.lock().unwrap_or_else(PoisonError::into_inner);
+        if by_tenant.get(&tenant).copied().unwrap_or_default() >= per_tenant {
             WsLimit::TenantConnections.count();
             let error = Error::new(ErrorKind::RateLimited, Stage::Http).with_retry_after(TRY_AGAIN);
             return Err(error.with_message(format!(
                 "{per_tenant} connections are open already: close one, or try again later"
             )));
         }
-        if taken.in_all >= in_all {
+        if *self.0.in_all.borrow() >= in_all {
             WsLimit::Connections.count();
             let error = Error::new(ErrorKind::Overloaded, Stage::Http).with_retry_after(TRY_AGAIN);
             return Err(error.with_message("the server has no room for another connection: try again later"));
         }
-        taken.in_all += 1;
-        *taken.by_tenant.entry(tenant).or_default() += 1;
+        self.0.in_all.send_modify(|taken| *taken += 1);
+        *by_tenant.entry(tenant).or_default() += 1;
         metrics::gauge!("rag_ws_connections").increment(1);
         Ok(Seat { seats: self.clone(), tenant })
+    }
+
+    /// Waits until nobody has a place.
+    pub(super) async fn all_given_back(&self) {
+        let mut in_all = self.0.in_all.subscribe();
+        drop(in_all.wait_for(|taken| *taken == 0).await);
     }
 }
 
@@ -60,12 +69,13 @@ impl Seats {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut taken = self.seats.0.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.in_all = taken.in_all.saturating_sub(1);
-        if let Some(count) = taken.by_tenant.get_mut(&self.tenant) {
+        let Taken { by_tenant, in_all } = &*self.seats.0;
+        let mut by_tenant = by_tenant.lock().unwrap_or_else(PoisonError::into_inner);
+        in_all.send_modify(|taken| *taken = taken.saturating_sub(1));
+        if let Some(count) = by_tenant.get_mut(&self.tenant) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                taken.by_tenant.remove(&self.tenant);
+                by_tenant.remove(&self.tenant);
             }
         }
         metrics::gauge!("rag_ws_connections").decrement(1);
@@ -90,7 +100,10 @@ mod tests {
         drop(one);
         let three = take("acme").unwrap();
         drop((two, other, three));
-        let taken = seats.0.lock().unwrap();
-        assert!(taken.in_all == 0 && taken.by_tenant.is_empty(), "nothing is kept of who is gone");
+        let Taken { by_tenant, in_all } = &*seats.0;
+        assert!(
+            *in_all.borrow() == 0 && by_tenant.lock().unwrap().is_empty(),
+            "nothing is kept of who is gone"
+        );
     }
 }

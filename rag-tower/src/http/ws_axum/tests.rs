@@ -2,11 +2,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::routing::{get, post_service};
+use futures_util::future::{BoxFuture, join};
 use futures_util::stream;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
@@ -16,7 +17,7 @@ use super::*;
 use crate::http::{MemoryTickets, TicketService};
 use crate::tenant::{ApiKeyResolver, Asserted, Grant, MemoryApiKeys, ResolveTenantLayer};
 use crate::test_util::{Leaf, Step};
-use crate::{Answer, Event, TenantId};
+use crate::{Answer, Event, Finish, TenantId};
 
 const KEY: &str = "rt_demo_0123456789abcdef0123456789abcdef";
 const RIVAL_KEY: &str = "rt_demo_rival_89abcdef0123456789abcdef";
@@ -25,6 +26,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
 type Asks<S> = WsAsks<S, Suspendable, MemoryTickets>;
+
+/// Ends the connections of a server.
+type Leave = Box<dyn Fn(Duration) -> BoxFuture<'static, bool>>;
 
 /// Two tenants' keys, until somebody suspends them.
 #[derive(Clone)]
@@ -37,6 +41,7 @@ struct Server {
     address: String,
     router: Router,
     suspended: Arc<AtomicBool>,
+    leave: Leave,
     _running: tokio::task::JoinSet<()>,
 }
 
@@ -63,6 +68,11 @@ async fn serve<S: Answers<Ask>>(stack: S, limit: impl FnOnce(Asks<S>) -> Asks<S>
     let (authority, tickets) = (TenantAuthority::new(), MemoryTickets::new());
     let origins = Origins::parse(&[]).unwrap();
     let asks = limit(WsAsks::new(stack, authority.clone(), resolver.clone(), tickets.clone(), origins));
+    let leaving = asks.clone();
+    let leave: Leave = Box::new(move |grace| {
+        let leaving = leaving.clone();
+        Box::pin(async move { leaving.leave(grace).await })
+    });
     let giving = ResolveTenantLayer::new(authority, resolver).layer(TicketService::new(tickets));
     let router = Router::new()
         .route("/ws/query", get(move |request: Request<axum::body::Body>| asks.clone().upgrade(request)))
@@ -72,7 +82,7 @@ async fn serve<S: Answers<Ask>>(stack: S, limit: impl FnOnce(Asks<S>) -> Asks<S>
     let mut running = tokio::task::JoinSet::new();
     let served = router.clone();
     running.spawn(async move { axum::serve(listener, served).await.unwrap() });
-    Server { address, router, suspended, _running: running }
+    Server { address, router, suspended, leave, _running: running }
 }
 
 impl Server {
@@ -363,6 +373,52 @@ async fn t64_the_server_has_so_many_connections_and_no_more() {
     let mut one = server.open("", &[CREDENTIAL]).await.unwrap();
     refuses(&server, &[("", &[("x-api-key", RIVAL_KEY)], 503), ("", &[], 401)]).await;
     assert_eq!(ask(&mut one).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_server_that_leaves_closes_idle_connections_at_once_and_others_after_their_answer() {
+    let goes_on = Arc::new(Semaphore::new(0));
+    let stack = {
+        let goes_on = Arc::clone(&goes_on);
+        tower::service_fn(move |ask: Ask| {
+            let goes_on = Arc::clone(&goes_on);
+            let rest = stream::once(async move {
+                let _permit = goes_on.acquire().await.unwrap();
+                Ok(Event::Delta("b".into()))
+            });
+            let first = stream::iter([Ok(Event::Delta("a".into()))]);
+            let last = stream::iter([Ok(Event::Finished(Finish::Stop))]);
+            async move { Ok(Answer::new(ask.id(), Box::pin(first.chain(rest).chain(last)))) }
+        })
+    };
+    let server = serve(stack, |asks| asks).await;
+    let mut idle = server.open("", &[CREDENTIAL]).await.unwrap();
+    let mut answering = server.open("", &[CREDENTIAL]).await.unwrap();
+    answering.send(WsMessage::text(r#"{"message": "well?"}"#)).await.unwrap();
+    while next(&mut answering).await.unwrap()["type"] != "delta" {}
+    let talk = async {
+        assert_eq!(next(&mut idle).await, Err(1001));
+        refuses(&server, &[("", &[CREDENTIAL], 503)]).await;
+        answering.send(WsMessage::text(r#"{"message": "and?"}"#)).await.unwrap();
+        assert_eq!(next(&mut answering).await.unwrap()["kind"], "going_away");
+        goes_on.add_permits(1);
+        assert_eq!(next(&mut answering).await.unwrap()["text"], "b");
+        assert_eq!(next(&mut answering).await.unwrap()["type"], "end");
+        assert_eq!(next(&mut answering).await, Err(1001));
+        drop((idle, answering));
+    };
+    let (whole, ()) = join((server.leave)(DEADLINE), talk).await;
+    assert!(whole, "nothing was cut off");
+}
+
+#[tokio::test]
+async fn a_server_that_leaves_cuts_an_answer_off_that_does_not_end_in_time() {
+    let server = serve(Leaf::streaming([Step::delta("a"), Step::Hang]), |asks| asks).await;
+    let mut client = server.open("", &[CREDENTIAL]).await.unwrap();
+    client.send(WsMessage::text(r#"{"message": "well?"}"#)).await.unwrap();
+    while next(&mut client).await.unwrap()["type"] != "delta" {}
+    let (whole, code) = join((server.leave)(Duration::from_millis(50)), next(&mut client)).await;
+    assert_eq!((whole, code), (false, Err(1001)));
 }
 
 #[tokio::test]
