@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use metrics::gauge;
 use rag_tower::postgres::Database;
-use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::app::App;
@@ -18,19 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The pools of connections, by what they are for.
 pub(crate) type Pools = [(&'static str, Database); 3];
 
-/// Looks until it is told to stop.
-pub(crate) async fn keep_sampled(app: Arc<App>, pools: Pools, mut stopping: watch::Receiver<bool>) {
+/// Looks until it is dropped.
+pub(crate) async fn keep_sampled(app: Arc<App>, pools: Pools) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            _ = stopping.wait_for(|stop| *stop) => return,
-        }
-        tokio::select! {
-            () = sample(&app, &pools) => {}
-            _ = stopping.wait_for(|stop| *stop) => return,
-        }
+        ticks.tick().await;
+        sample(&app, &pools).await;
     }
 }
 

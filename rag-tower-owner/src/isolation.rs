@@ -8,7 +8,6 @@ use metrics::gauge;
 use rag_tower::postgres::{Database, DatabaseError, Finding};
 use serde::Serialize;
 use time::OffsetDateTime;
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::canary::{Canary, CanaryState};
@@ -60,13 +59,9 @@ struct Wrong {
     mend: String,
 }
 
-/// Looks each hour, and lets the canaries ask, until it is told to stop.
-pub(crate) async fn keep_proven(isolation: Arc<Isolation>, mut stopping: watch::Receiver<bool>) {
-    let looking = async { tokio::join!(isolation.keep_looking(), isolation.canary.keep_asking()) };
-    tokio::select! {
-        ((), ()) = looking => {}
-        _ = stopping.wait_for(|stop| *stop) => {}
-    }
+/// Looks each hour, and lets the canaries ask, until it is dropped.
+pub(crate) async fn keep_proven(isolation: Arc<Isolation>) {
+    tokio::join!(isolation.keep_looking(), isolation.canary.keep_asking());
 }
 
 /// Says what one of [`CHECKS`] found, and that it was now.

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use rag_tower::postgres::{PgPartitions, Upkeep};
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 /// How often it looks.
@@ -14,22 +13,11 @@ const AGAIN: Duration = Duration::from_mins(1);
 /// A database that does not answer for so long is away; the text index of a large day takes minutes.
 const PATIENCE: Duration = Duration::from_hours(1);
 
-/// Keeps partitions until it is told to stop. Servers on one database take turns.
-pub(crate) async fn keep_partitions(
-    partitions: PgPartitions,
-    upkeep: Upkeep,
-    mut stopping: watch::Receiver<bool>,
-) {
-    tokio::select! {
-        () = keep(&partitions, &upkeep) => {}
-        _ = stopping.wait_for(|stop| *stop) => {}
-    }
-}
-
-async fn keep(partitions: &PgPartitions, upkeep: &Upkeep) {
+/// Keeps partitions until it is dropped. Servers on one database take turns.
+pub(crate) async fn keep_partitions(partitions: PgPartitions, upkeep: Upkeep) {
     let mut failing = false;
     loop {
-        let wait = match timeout(PATIENCE, partitions.upkeep(upkeep)).await {
+        let wait = match timeout(PATIENCE, partitions.upkeep(&upkeep)).await {
             Ok(Ok(kept)) => {
                 if failing {
                     tracing::info!("partitions of the trace table are kept again");

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use rag_tower::postgres::{DatabaseError, PgPrices, Prices};
-use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// How often it looks.
@@ -15,16 +14,13 @@ const STEPS: u32 = 50;
 /// A database that does not answer for so long is away.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Keeps prices until it is told to stop. Servers on one database share the work.
-pub(crate) async fn keep_priced(store: PgPrices, prices: Prices, mut stopping: watch::Receiver<bool>) {
+/// Keeps prices until it is dropped. Servers on one database share the work.
+pub(crate) async fn keep_priced(store: PgPrices, prices: Prices) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failing = false;
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            _ = stopping.wait_for(|stop| *stop) => return,
-        }
+        ticks.tick().await;
         let look = async {
             prices.set(store.book().await?);
             for _ in 0..STEPS {
@@ -34,11 +30,7 @@ pub(crate) async fn keep_priced(store: PgPrices, prices: Prices, mut stopping: w
             }
             Ok::<_, DatabaseError>(())
         };
-        let looked = tokio::select! {
-            looked = timeout(PATIENCE, look) => looked,
-            _ = stopping.wait_for(|stop| *stop) => return,
-        };
-        match looked {
+        match timeout(PATIENCE, look).await {
             Ok(Ok(())) if failing => {
                 tracing::info!("asks are priced again");
                 failing = false;

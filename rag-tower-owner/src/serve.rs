@@ -83,22 +83,23 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     };
 
     tasks.spawn(rollups::keep_folded(platform.rollups.clone(), stopping.clone()));
-    tasks.spawn(prices::keep_priced(platform.price_store.clone(), platform.prices.clone(), stopping.clone()));
-    let upkeep = Upkeep::new().keep_days(config.trace_retention);
-    tasks.spawn(partitions::keep_partitions(platform.partitions.clone(), upkeep, stopping.clone()));
     tasks.spawn(demo_data::work_at(orders, platform.aside.clone(), stopping.clone()));
-    tasks.spawn(alerts::keep_watching(app.owner.clone(), app.webhooks.clone(), stopping.clone()));
+    let prices = prices::keep_priced(platform.price_store.clone(), platform.prices.clone());
+    tasks.spawn(until(stopping.clone(), prices));
+    let upkeep = Upkeep::new().keep_days(config.trace_retention);
+    tasks.spawn(until(stopping.clone(), partitions::keep_partitions(platform.partitions.clone(), upkeep)));
+    tasks.spawn(until(stopping.clone(), alerts::keep_watching(app.owner.clone(), app.webhooks.clone())));
     let banner = Banner::new(&config, (&secrets, &owner), addresses, app.demo.as_ref(), began.elapsed());
     let announced = Announced { address: reachable(addresses.0), key: app.operator.secret().clone() };
     let (closing, sockets) = (app.closing.clone(), app.sockets.clone());
     let isolation = Arc::clone(&app.isolation);
-    tasks.spawn(isolation::keep_proven(Arc::clone(&isolation), stopping.clone()));
+    tasks.spawn(until(stopping.clone(), isolation::keep_proven(Arc::clone(&isolation))));
     let app = Arc::new(app);
     let pools = [("asks", &platform.database), ("background", &platform.aside), ("owner", &platform.owners)];
     let pools = pools.map(|(pool, database)| (pool, database.clone()));
     // once before anybody can ask for it
     gauges::sample(&app, &pools).await;
-    tasks.spawn(gauges::keep_sampled(Arc::clone(&app), pools, stopping.clone()));
+    tasks.spawn(until(stopping.clone(), gauges::keep_sampled(Arc::clone(&app), pools)));
     let router = app::build(app).layer(from_fn_with_state(Arc::clone(&ready), leave));
     let server =
         axum::serve(listener.tap_io(no_delay), router.into_make_service_with_connect_info::<SocketAddr>())
@@ -215,6 +216,14 @@ async fn leave(State(ready): State<Arc<AtomicBool>>, request: Request, next: Nex
 
 async fn told(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// A job that may be dropped wherever it is when the server stops.
+async fn until(stopping: watch::Receiver<bool>, job: impl Future<Output = ()>) {
+    tokio::select! {
+        () = job => {}
+        () = told(stopping) => {}
+    }
 }
 
 /// `/metrics`, `/livez` and `/readyz`, and nothing else.

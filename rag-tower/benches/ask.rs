@@ -5,12 +5,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark stops where it cannot go on")]
 
+mod nowhere;
+
 use std::cell::Cell;
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -31,19 +32,14 @@ use rag_tower::stage::{
     Answers, ConfidenceLayer, DefaultTemplate, EmbedLayer, Generate, PromptLayer, RerankLayer, RetrieveLayer,
     Template, TemplateInput,
 };
-use rag_tower::trace::{
-    FileJournal, Fsync, Trace, TraceLayer, TraceRow, TraceSink, TraceStore, WriterConfig, spawn_writer,
-};
+use rag_tower::trace::{FileJournal, Fsync, Trace, TraceLayer, TraceSink};
 use rag_tower::{
-    Answer, AnswerStream, Ask, AskId, BoxAskService, BoxError, Error, Event, Finish, Grant, Origin, Passage,
-    Pipeline, Question, SessionId, TenantId, TenantScope,
+    Answer, AnswerStream, Ask, AskId, BoxAskService, Error, Event, Finish, Grant, Origin, Passage, Pipeline,
+    Question, SessionId, TenantId, TenantScope,
 };
-use tokio::runtime::Runtime;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 
-/// The server's, see `rag-tower-owner`: rows are made on one thread and dropped on another.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use self::nowhere::{config, runtime, sink};
 
 fn main() {
     let _runtime = runtime().enter();
@@ -53,29 +49,6 @@ fn main() {
 
 // === the world around the stack: it does nothing ===
 
-/// The thread of the trace writer.
-fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
-    })
-}
-
-struct Nowhere;
-
-impl TraceStore for Nowhere {
-    async fn write(&self, rows: &[TraceRow]) -> Result<(), BoxError> {
-        divan::black_box(rows.len());
-        Ok(())
-    }
-}
-
-fn sink() -> TraceSink {
-    let config = WriterConfig::default().queue(1 << 20).batch(1024).linger(Duration::from_millis(1));
-    let (sink, _writer) = spawn_writer(Nowhere, config);
-    sink
-}
-
 /// Where journals are, each in a folder of its own.
 fn folder() -> std::path::PathBuf {
     std::env::temp_dir().join(format!("rag-tower-bench-{}", std::process::id()))
@@ -84,9 +57,7 @@ fn folder() -> std::path::PathBuf {
 /// The same with a journal on the disk of temporary files.
 fn journal_sink(fsync: Fsync) -> TraceSink {
     let journal = FileJournal::open(folder().join(AskId::generate().to_string()), 1 << 32, fsync).unwrap();
-    let config = WriterConfig::default().queue(1 << 20).batch(1024).linger(Duration::from_millis(1));
-    let (sink, _writer) = spawn_writer(Nowhere, config.journal(journal));
-    sink
+    sink(config().journal(journal))
 }
 
 fn scope() -> TenantScope {
@@ -216,7 +187,7 @@ fn stages(template: impl Template) -> impl Answers<Ask> {
 
 /// Trace, rescue, limits, around what answers.
 fn around(leaf: impl Answers<Ask>) -> BoxAskService {
-    around_with(sink(), leaf)
+    around_with(sink(config()), leaf)
 }
 
 fn around_with(sink: TraceSink, leaf: impl Answers<Ask>) -> BoxAskService {
@@ -320,7 +291,7 @@ mod per_ask {
 
     #[divan::bench]
     fn d_trace(bencher: Bencher<'_, '_>) {
-        bench(bencher, TraceLayer::new(sink()).layer(Leaf(events())));
+        bench(bencher, TraceLayer::new(sink(config())).layer(Leaf(events())));
     }
 
     #[divan::bench]
@@ -380,7 +351,7 @@ mod journal {
 
     #[divan::bench]
     fn a_off(bencher: Bencher<'_, '_>) {
-        bench(bencher, traced(sink()));
+        bench(bencher, traced(sink(config())));
     }
 
     #[divan::bench]
@@ -438,19 +409,20 @@ mod per_event {
 
     #[divan::bench]
     fn b_trace(bencher: Bencher<'_, '_>) {
-        bench(bencher, TraceLayer::new(sink()).layer(long()));
+        bench(bencher, TraceLayer::new(sink(config())).layer(long()));
     }
 
     #[divan::bench]
     fn c_trace_admission(bencher: Bencher<'_, '_>) {
-        let layers = ServiceBuilder::new().layer(TraceLayer::new(sink())).layer(AdmissionLayer::new(1024));
+        let layers =
+            ServiceBuilder::new().layer(TraceLayer::new(sink(config()))).layer(AdmissionLayer::new(1024));
         bench(bencher, layers.service(long()));
     }
 
     #[divan::bench]
     fn d_trace_rescue_admission(bencher: Bencher<'_, '_>) {
         let layers = ServiceBuilder::new()
-            .layer(TraceLayer::new(sink()))
+            .layer(TraceLayer::new(sink(config())))
             .layer(RescueLayer::new())
             .layer(AdmissionLayer::new(1024));
         bench(bencher, layers.service(long()));

@@ -6,10 +6,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark stops where it cannot go on")]
 
+mod nowhere;
+
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::pin::Pin;
-use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -20,42 +21,16 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use rag_tower::answer::Usage;
+use rag_tower::trace::TraceHandle;
 use rag_tower::trace::http::HttpTraceLayer;
-use rag_tower::trace::{TraceHandle, TraceRow, TraceSink, TraceStore, WriterConfig, spawn_writer};
-use rag_tower::{BoxError, Grant, Stage, TenantId};
-use tokio::runtime::Runtime;
+use rag_tower::{Grant, Stage, TenantId};
 use tower::{Layer, Service};
 
-/// The server's, see `rag-tower-owner`: rows are made on one thread and dropped on another.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use self::nowhere::{config, runtime, sink};
 
 fn main() {
     let _runtime = runtime().enter();
     divan::main();
-}
-
-/// The thread of the trace writer.
-fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
-    })
-}
-
-struct Nowhere;
-
-impl TraceStore for Nowhere {
-    async fn write(&self, rows: &[TraceRow]) -> Result<(), BoxError> {
-        divan::black_box(rows.len());
-        Ok(())
-    }
-}
-
-fn sink() -> TraceSink {
-    let config = WriterConfig::default().queue(1 << 20).batch(1024).linger(Duration::from_millis(1));
-    let (sink, _writer) = spawn_writer(Nowhere, config);
-    sink
 }
 
 /// So many pieces of text, each a frame.
@@ -161,12 +136,12 @@ mod whole {
 
     #[divan::bench]
     fn b_traced(bencher: Bencher<'_, '_>) {
-        bench(bencher, HttpTraceLayer::new(sink()).layer(quiet(1)));
+        bench(bencher, HttpTraceLayer::new(sink(config())).layer(quiet(1)));
     }
 
     #[divan::bench]
     fn c_traced_and_the_endpoint_says_what_it_knows(bencher: Bencher<'_, '_>) {
-        bench(bencher, HttpTraceLayer::new(sink()).layer(Endpoint { pieces: 1, says: true }));
+        bench(bencher, HttpTraceLayer::new(sink(config())).layer(Endpoint { pieces: 1, says: true }));
     }
 
     /// With a recorder for the metrics, whose histograms are folded beside it.
@@ -182,7 +157,7 @@ mod whole {
             }
         });
         // series are looked up once, by whichever request comes first
-        let mut traced = HttpTraceLayer::new(sink()).layer(quiet(1));
+        let mut traced = HttpTraceLayer::new(sink(config())).layer(quiet(1));
         metrics::with_local_recorder(&recorder, || run(&mut traced, request()));
         bench(bencher, traced);
         upkeep.abort();
@@ -200,6 +175,6 @@ mod streamed {
 
     #[divan::bench]
     fn b_traced(bencher: Bencher<'_, '_>) {
-        bench(bencher, HttpTraceLayer::new(sink()).layer(quiet(100)));
+        bench(bencher, HttpTraceLayer::new(sink(config())).layer(quiet(100)));
     }
 }

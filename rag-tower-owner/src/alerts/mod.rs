@@ -8,7 +8,6 @@ use futures_util::StreamExt;
 use futures_util::stream::iter;
 use metrics::gauge;
 use rag_tower::postgres::DatabaseError;
-use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 pub(crate) use self::webhook::{Webhooks, is_webhook};
@@ -21,26 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// Webhooks that are told at once.
 const AT_ONCE: usize = 4;
 
-/// Watches until it is told to stop. Servers on one database take turns in judging and share the telling.
-pub(crate) async fn keep_watching(
-    store: OwnerStore,
-    webhooks: Webhooks,
-    mut stopping: watch::Receiver<bool>,
-) {
+/// Watches until it is dropped: what was being told is due again later. Servers on one database take turns in judging and
+/// share the telling.
+pub(crate) async fn keep_watching(store: OwnerStore, webhooks: Webhooks) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failing = false;
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            _ = stopping.wait_for(|stop| *stop) => return,
-        }
-        let watched = tokio::select! {
-            watched = timeout(PATIENCE, watch_once(&store, &webhooks)) => watched,
-            // what was being told is due again later
-            _ = stopping.wait_for(|stop| *stop) => return,
-        };
-        let error = match watched {
+        ticks.tick().await;
+        let error = match timeout(PATIENCE, watch_once(&store, &webhooks)).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
             Err(late) => Some(late.to_string()),
