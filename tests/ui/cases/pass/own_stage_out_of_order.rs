@@ -3,7 +3,7 @@
 use rag_tower::Pipeline;
 use rag_tower::port::{Embedder, Embedding};
 use rag_tower::retrieve::Retrieve;
-use rag_tower::stage::{EmbedLayer, PromptLayer, RetrieveLayer, Retrieved, StageLayer};
+use rag_tower::stage::{EmbedLayer, RetrieveLayer, Retrieved, StageLayer};
 
 /// Leaves out what is old.
 struct RecentLayer;
@@ -13,12 +13,9 @@ impl StageLayer for RecentLayer {
     type Out = Retrieved;
 }
 
-fn assemble<E: Embedder, R: Retrieve<Embedding>>(embedder: E, source: R) {
-    let _ = Pipeline::new()
-        .embed(EmbedLayer::new(embedder))
-        .retrieve(RetrieveLayer::new(source))
-        .stage(RecentLayer)
-        .prompt(PromptLayer::default());
+fn begin<E: Embedder, R: Retrieve<Embedding>>(embedder: E, source: R) {
+    let retrieved = Pipeline::new().embed(EmbedLayer::new(embedder)).retrieve(RetrieveLayer::new(source));
+    let _ = retrieved.stage(RecentLayer);
 }
 
 fn main() {}
