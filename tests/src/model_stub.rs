@@ -17,6 +17,8 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, StatusCode, Uri};
@@ -363,15 +365,21 @@ fn reversed(body: &[u8]) -> Reply {
     Reply::json(&json!({"results": (0..count).rev().enumerate().map(ranked).collect::<Vec<_>>()}))
 }
 
-/// One vector a text, made of its bytes: equal texts have equal vectors.
+/// One vector a text, made of its bytes: equal texts have equal vectors. As numbers or packed, as is asked.
 fn vectors(body: &[u8]) -> Reply {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let packed = body["encoding_format"] == "base64";
     let of = |(index, text): (usize, &Value)| {
         let mut vector = [0.01_f32; DIMENSIONS];
         for (at, byte) in text.as_str().unwrap_or_default().bytes().enumerate() {
             vector[at % DIMENSIONS] += f32::from(byte) / 255.0;
         }
-        json!({"object": "embedding", "index": index, "embedding": vector})
+        let embedding = if packed {
+            json!(BASE64_STANDARD.encode(vector.map(f32::to_le_bytes).as_flattened()))
+        } else {
+            json!(vector)
+        };
+        json!({"object": "embedding", "index": index, "embedding": embedding})
     };
     let data: Vec<Value> = body["input"].as_array().into_iter().flatten().enumerate().map(of).collect();
     Reply::json(

@@ -317,7 +317,7 @@ async fn vectors_come_in_the_texts_order_whatever_the_batches() {
     let sent = &stub.requests()[0];
     assert_eq!(
         (sent.path.as_str(), &sent.body),
-        ("/v1/embeddings", &json!({"model": "vectors", "input": ["a", "bb"]}))
+        ("/v1/embeddings", &json!({"model": "vectors", "input": ["a", "bb"], "encoding_format": "base64"}))
     );
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use async_openai::types::embeddings::{CreateEmbeddingRequest, EmbeddingInput};
+use async_openai::types::embeddings::{CreateEmbeddingRequest, EmbeddingInput, EncodingFormat};
 use futures_core::future::BoxFuture;
 use tokio::time::timeout_at;
 use tower_service::Service;
@@ -12,14 +12,15 @@ use tower_service::Service;
 use super::endpoint::Endpoint;
 use super::meter::Meters;
 use super::refusal;
-use super::wire::{Vector, Vectors};
+use super::vectors::{Vector, Vectors};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::port::{EmbedRequest, Embedding};
 
 /// A response longer than this, in bytes, is no set of vectors.
 const LONGEST: usize = 64 * 1024 * 1024;
 
-/// Embeds with a model, in batches, one after the other.
+/// Embeds with a model, in batches, one after the other. Vectors are asked for in Base64, as OpenAI's own client asks for
+/// them; lists of numbers are read as well, from servers that send nothing else.
 ///
 /// **Readiness:** always ready. **Cancellation:** dropping the future closes the connection. **Panics:** none of its
 /// own.
@@ -68,7 +69,7 @@ impl OpenAiEmbedder {
         let body = CreateEmbeddingRequest {
             model: self.model.to_string(),
             input: EmbeddingInput::StringArray(texts.iter().map(ToString::to_string).collect()),
-            encoding_format: None,
+            encoding_format: Some(EncodingFormat::Base64),
             user: None,
             dimensions: self.dimensions,
         };

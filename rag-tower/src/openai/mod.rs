@@ -36,6 +36,7 @@ mod refusal;
 pub mod relay;
 mod reranker;
 mod sse;
+mod vectors;
 mod wire;
 
 pub use self::embedder::OpenAiEmbedder;

@@ -55,20 +55,6 @@ pub(super) struct WireError {
     r#type: Option<Value>,
 }
 
-/// The response of the embeddings endpoint.
-#[derive(Deserialize)]
-pub(super) struct Vectors {
-    pub(super) data: Vec<Vector>,
-}
-
-/// One vector and which text it is for.
-#[derive(Deserialize)]
-pub(super) struct Vector {
-    #[serde(default)]
-    pub(super) index: Option<usize>,
-    pub(super) embedding: Vec<f32>,
-}
-
 // === impl Completion ===
 
 impl Completion {
