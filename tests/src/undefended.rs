@@ -7,7 +7,7 @@ use crate::patched::{self, Patch};
 
 /// Takes the defences away. What stays is what a program without them would do too: `WHERE tenant_id = …` in each statement,
 /// and the tenant in each search.
-const PATCHES: [Patch<'static>; 10] = [
+const PATCHES: [Patch<'static>; 9] = [
     // a transaction begins, and nothing more is said
     Patch {
         file: "rag-tower/src/postgres/sql.rs",
@@ -32,22 +32,13 @@ const PATCHES: [Patch<'static>; 10] = [
     // nobody asks who the transaction is
     Patch {
         file: "rag-tower/src/postgres/sql.rs",
-        old: "SELECT current_user::text, left(pg_catalog.current_setting('rag.tenant_id', true), 64),",
-        new: "SELECT ''::text, ''::text,",
+        old: "current_user::text, left(pg_catalog.current_setting('rag.tenant_id', true), 64), v.version",
+        new: "''::text, ''::text, v.version",
     },
     Patch {
         file: "rag-tower/src/postgres/sql.rs",
-        old: r"FROM (VALUES (1)) AS always (one)
-         LEFT JOIN rag_tower.corpora v ON v.tenant_id = $1
-",
-        new: r"FROM rag_tower.corpora v
-",
-    },
-    Patch {
-        file: "rag-tower/src/postgres/sql.rs",
-        old: r#"AND c.id = ANY (CASE WHEN v.version = $4 AND v.updated_at = $5 THEN $3::uuid[] ELSE $2::uuid[] END)";"#,
-        new: r#"AND c.id = ANY (CASE WHEN v.version = $4 AND v.updated_at = $5 THEN $3::uuid[] ELSE $2::uuid[] END)
-         WHERE v.tenant_id = $1";"#,
+        old: "FROM (VALUES (1)) AS always (one) LEFT JOIN rag_tower.corpora v ON v.tenant_id = $1 ",
+        new: "FROM (SELECT * FROM rag_tower.corpora WHERE tenant_id = $1) v ",
     },
     Patch {
         file: "rag-tower/src/postgres/documents.rs",

@@ -2,7 +2,7 @@
 //! looked.
 
 use rag_tower::AskId;
-use rag_tower::postgres::DatabaseError;
+use rag_tower::postgres::{DatabaseError, hits_of_row};
 use rag_tower::tenant::TenantId;
 use serde_json::Value;
 use sqlx::FromRow;
@@ -43,7 +43,8 @@ impl OwnerStore {
         let mut change = self.change(owner).await?;
         let read = sqlx::query_as(READ).bind(trace.as_uuid()).bind(ts);
         let asked: Option<Asked> = read.fetch_optional(change.connection()).await?;
-        let Some(asked) = asked else { return Ok(None) };
+        let Some(mut asked) = asked else { return Ok(None) };
+        asked.hits = hits_of_row(asked.hits);
         let entry = Entry::new("trace.replay").of(trace).tenant(asked.tenant_id).detail(settings);
         change.commit(entry).await?;
         Ok(Some(asked))

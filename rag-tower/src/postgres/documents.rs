@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::counts::{Corpus, Counts, TERMS, Vocabulary};
+use super::counts::{self, Corpus, Counts, Vocabulary};
 use super::database::{Database, Role};
 use super::error::DatabaseError;
 use super::known_texts::{KnownTexts, State};
@@ -24,13 +24,15 @@ use crate::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, ReadPassages,
 use crate::tenant::{BranchId, TenantId, TenantScope};
 use crate::trace::DatabaseIdentity;
 
-/// Keeps documents in Postgres. Clones share what they know of the counts of words, which are read again after a change
+/// Keeps documents in Postgres. Clones share up to 64 MiB of the counts of words, which are read again after a change
 /// through any of them, and a second after one by another process; and up to 64 MiB of text, which counts only as long as
 /// Postgres says that nothing has changed.
 #[derive(Clone)]
 pub struct PgDocuments {
     database: Database,
     counts: Arc<Counts>,
+    /// Terms that asks of one tenant look for at the same time are read together.
+    counted: Arc<CountReads>,
     /// Text for asks of one tenant at the same time is read together.
     texts: Arc<TextReads>,
     known: Arc<KnownTexts>,
@@ -38,7 +40,14 @@ pub struct PgDocuments {
 
 /// Passages by chunk, of one tenant.
 pub(super) type Texts = HashMap<ChunkId, Passage>;
+type CountReads = SharedReads<TenantId, Arc<[u32]>, Result<Arc<Counted>, DatabaseError>>;
 type TextReads = SharedReads<TenantId, Arc<[Uuid]>, Result<Arc<Read>, DatabaseError>>;
+
+/// What a read of counts gave, for all who share it: the tenant's chunks, and those that hold each of the terms.
+struct Counted {
+    chunks: u64,
+    terms: HashMap<u32, u64>,
+}
 
 /// What a read of texts gave, for all who share it.
 struct Read {
@@ -66,6 +75,7 @@ impl PgDocuments {
         Self {
             database: database.clone(),
             counts: Arc::new(Counts::new()),
+            counted: Arc::new(SharedReads::new()),
             texts: Arc::new(SharedReads::new()),
             known: Arc::new(KnownTexts::new()),
         }
@@ -242,6 +252,17 @@ impl PgDocuments {
         let missing: Vec<Uuid> =
             chunks.iter().copied().filter(|chunk| !known.contains_key(&ChunkId::new(*chunk))).collect();
         let mut tx = TenantTx::begin(&self.database, scope).await?;
+        if missing.is_empty() {
+            // nearly always: nothing has changed, and one row says so
+            let state = sqlx::query(sql::CORPUS_STATE).bind(scope.tenant().as_uuid());
+            let (identity, state) = reader(&state.fetch_one(tx.connection()).await?)?;
+            if !self.is_tenant(scope, &identity) {
+                return Ok(Read { identity, texts: Texts::new() });
+            }
+            if state.is_some() && state == known_in {
+                return Ok(Read { identity, texts: known });
+            }
+        }
         let rows = sqlx::query(sql::PASSAGES)
             .bind(scope.tenant().as_uuid())
             .bind(chunks)
@@ -250,16 +271,11 @@ impl PgDocuments {
             .bind(known_in.map(|(_, since)| since))
             .fetch_all(tx.connection())
             .await?;
-        let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-        let identity = DatabaseIdentity {
-            role: first.try_get::<String, _>(0)?.into(),
-            tenant_setting: first.try_get::<Option<String>, _>(1)?.unwrap_or_default().into(),
-        };
+        let (identity, state) = reader(rows.first().ok_or(sqlx::Error::RowNotFound)?)?;
         // a tenant without a corpus has no chunks
-        let (true, Some(version)) = (self.is_tenant(scope, &identity), first.try_get(2)?) else {
+        let (true, Some(state)) = (self.is_tenant(scope, &identity), state) else {
             return Ok(Read { identity, texts: Texts::new() });
         };
-        let state: State = (version, first.try_get(3)?);
         let mut texts = if known_in == Some(state) { known } else { Texts::new() };
         let mut read = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -289,34 +305,48 @@ impl PgDocuments {
         if let Some(known) = self.counts.get(scope.tenant(), terms) {
             return Ok(known);
         }
-        let began = self.counts.begin();
-        let (corpus, found) = corpus_of(&self.frequency_rows(scope, terms).await?);
-        let mut counted: HashMap<u32, u64> = terms.iter().map(|term| (*term, 0)).collect();
-        counted.extend(found);
-        let Some((version, chunks)) = corpus else { return Ok((0, HashMap::new())) };
-        let found = Corpus::new(version, chunks, counted.clone());
-        if self.counts.put(began, scope.tenant(), found) {
-            // once per version: from then on a word that nobody wrote costs no look-up
-            let (all, found) = corpus_of(&self.vocabulary_rows(scope).await?);
-            if let Some((version, chunks)) = all {
-                let large = found.len() > TERMS;
-                let vocabulary = if large { Vocabulary::TooLarge } else { Vocabulary::All };
-                let kept = if large { HashMap::new() } else { found };
-                self.counts.put(began, scope.tenant(), Corpus::new(version, chunks, kept).with(vocabulary));
-            }
-        }
-        counted.retain(|_, chunks| *chunks > 0);
-        Ok((chunks, counted))
+        let read = async |asked: Vec<Arc<[u32]>>| {
+            let mut terms = asked.concat();
+            terms.sort_unstable();
+            terms.dedup();
+            self.read_counts(scope, &terms).await.map(Arc::new)
+        };
+        let read = self.counted.read(scope.tenant(), terms.into(), read).await?;
+        let found = |term: &u32| read.terms.get(term).map(|chunks| (*term, *chunks));
+        Ok((read.chunks, terms.iter().filter_map(found).collect()))
     }
 
-    async fn vocabulary_rows(&self, scope: &TenantScope) -> Result<Vec<(i64, i64)>, DatabaseError> {
+    async fn read_counts(&self, scope: &TenantScope, terms: &[u32]) -> Result<Counted, DatabaseError> {
+        let began = self.counts.begin();
+        let (corpus, found) = corpus_of(&self.frequency_rows(scope, terms).await?);
+        // a tenant without a corpus has no chunks
+        let Some((version, chunks)) = corpus else { return Ok(Counted { chunks: 0, terms: found }) };
+        let mut single: HashMap<u32, u64> = terms.iter().map(|term| (*term, 0)).collect();
+        single.extend(&found);
+        if self.counts.put(began, scope.tenant(), Corpus::new(version, chunks, single)) {
+            // once per version: from then on a word that nobody wrote costs no look-up
+            self.read_vocabulary(scope).await?;
+        }
+        Ok(Counted { chunks, terms: found })
+    }
+
+    async fn read_vocabulary(&self, scope: &TenantScope) -> Result<(), DatabaseError> {
+        let began = self.counts.begin();
         let mut tx = TenantTx::begin(&self.database, scope).await?;
-        let rows = sqlx::query_as(sql::VOCABULARY)
+        let row: Option<(i64, i64, Vec<i64>, Vec<i64>)> = sqlx::query_as(sql::VOCABULARY)
             .bind(scope.tenant().as_uuid())
-            .bind(TERMS as i64 + 1)
-            .fetch_all(tx.connection())
+            .bind(counts::VOCABULARY as i64 + 1)
+            .fetch_optional(tx.connection())
             .await?;
-        Ok(rows)
+        let Some((version, chunks, terms, of_terms)) = row else { return Ok(()) };
+        if terms.len() > counts::VOCABULARY {
+            self.counts.too_large(scope.tenant());
+            return Ok(());
+        }
+        let terms = terms.into_iter().map(narrow).zip(of_terms.into_iter().map(narrow));
+        let corpus = Corpus::whole(version, chunks.unsigned_abs(), Vocabulary::new(terms));
+        self.counts.put(began, scope.tenant(), corpus);
+        Ok(())
     }
 
     async fn frequency_rows(
@@ -449,13 +479,26 @@ fn behind(row: &PgRow) -> Result<Behind, DatabaseError> {
 
 fn chunk(row: &PgRow) -> Result<Chunk, DatabaseError> {
     let (terms, counts): (Vec<i64>, Vec<i64>) = (row.try_get(3)?, row.try_get(4)?);
-    let narrow = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
     Ok(Chunk {
         id: ChunkId::new(row.try_get(0)?),
         seq: row.try_get::<i32, _>(1)?.unsigned_abs(),
         text: row.try_get::<String, _>(2)?.into(),
         terms: terms.into_iter().map(narrow).zip(counts.into_iter().map(narrow)).collect(),
     })
+}
+
+/// Who Postgres says that the reader is, and the state of the corpus, when there is one.
+fn reader(row: &PgRow) -> Result<(DatabaseIdentity, Option<State>), sqlx::Error> {
+    let identity = DatabaseIdentity {
+        role: row.try_get::<String, _>(0)?.into(),
+        tenant_setting: row.try_get::<Option<String>, _>(1)?.unwrap_or_default().into(),
+    };
+    Ok((identity, Option::zip(row.try_get(2)?, row.try_get(3)?)))
+}
+
+/// Terms are ids of 32 bits, and nothing is counted as often as that.
+fn narrow(n: i64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 fn passage(row: &PgRow) -> Result<Passage, sqlx::Error> {

@@ -47,6 +47,20 @@ macro_rules! counts {
     };
 }
 
+/// Who reads, and the state that the corpus is in.
+macro_rules! reader {
+    () => {
+        "current_user::text, left(pg_catalog.current_setting('rag.tenant_id', true), 64), v.version, v.updated_at"
+    };
+}
+
+/// One row, whether there is a corpus or not.
+macro_rules! from_corpus {
+    () => {
+        " FROM (VALUES (1)) AS always (one) LEFT JOIN rag_tower.corpora v ON v.tenant_id = $1 "
+    };
+}
+
 /// The columns of a delta, which are arrays.
 macro_rules! entry {
     () => {
@@ -695,26 +709,29 @@ statements! {
         "SELECT id, seq, text, terms, counts FROM rag_tower.chunks
          WHERE tenant_id = $1 AND document_id = $2 ORDER BY seq";
     TENANT COUNT_CHUNKS = "SELECT count(*) FROM rag_tower.chunks WHERE tenant_id = $1";
-    /// Who reads, and the state that the corpus is in, and with it the chunks of `$2`; or, in the state of `$4` and `$5`, only
-    /// those of `$3`. Without any of them the state comes alone, and without a corpus the reader: one row comes always, since
-    /// for another reader than the tenant there would be no corpus.
-    TENANT PASSAGES =
-        "SELECT current_user::text, left(pg_catalog.current_setting('rag.tenant_id', true), 64),
-             v.version, v.updated_at, c.id, c.document_id, c.branch_id, c.tenant_id, c.seq, d.title, d.file_name, c.text
-         FROM (VALUES (1)) AS always (one)
-         LEFT JOIN rag_tower.corpora v ON v.tenant_id = $1
-         LEFT JOIN (rag_tower.chunks c JOIN rag_tower.documents d ON d.tenant_id = c.tenant_id AND d.id = c.document_id)
-             ON c.tenant_id = $1
-                AND c.id = ANY (CASE WHEN v.version = $4 AND v.updated_at = $5 THEN $3::uuid[] ELSE $2::uuid[] END)";
+    /// Who reads, and the state that the corpus is in; without a corpus the reader alone: for another reader than the tenant
+    /// there would be none.
+    TENANT CORPUS_STATE = concat!("SELECT ", reader!(), from_corpus!());
+    /// The same, and with it the chunks of `$2`; or, in the state of `$4` and `$5`, only those of `$3`. They are looked up one by
+    /// one, so that what else the tenant has does not matter.
+    TENANT PASSAGES = concat!(
+        "SELECT ", reader!(), ", c.id, c.document_id, c.branch_id, c.tenant_id, c.seq, d.title, d.file_name, c.text",
+        from_corpus!(),
+        "LEFT JOIN LATERAL unnest(CASE WHEN v.version = $4 AND v.updated_at = $5 THEN $3::uuid[] ELSE $2::uuid[] END) AS w (id) ON true
+         LEFT JOIN rag_tower.chunks c ON c.tenant_id = $1 AND c.id = w.id
+         LEFT JOIN rag_tower.documents d ON d.tenant_id = c.tenant_id AND d.id = c.document_id",
+    );
     TENANT FREQUENCIES =
         "SELECT term, chunks FROM rag_tower.document_frequencies WHERE tenant_id = $1 AND term = ANY ($2)
          UNION ALL SELECT -1, chunks FROM rag_tower.corpora WHERE tenant_id = $1
          UNION ALL SELECT -2, version FROM rag_tower.corpora WHERE tenant_id = $1";
-    /// Every term, when there are not too many: one more than the limit says that there are.
+    /// Every term and its chunks, when there are not too many: one more than the limit says that there are.
     TENANT VOCABULARY =
-        "(SELECT term, chunks FROM rag_tower.document_frequencies WHERE tenant_id = $1 LIMIT $2)
-         UNION ALL SELECT -1, chunks FROM rag_tower.corpora WHERE tenant_id = $1
-         UNION ALL SELECT -2, version FROM rag_tower.corpora WHERE tenant_id = $1";
+        "SELECT v.version, v.chunks, coalesce(f.terms, '{}'), coalesce(f.chunks, '{}')
+         FROM rag_tower.corpora v,
+              (SELECT array_agg(term) AS terms, array_agg(chunks) AS chunks
+               FROM (SELECT term, chunks FROM rag_tower.document_frequencies WHERE tenant_id = $1 LIMIT $2) few) f
+         WHERE v.tenant_id = $1";
     JOBS TENANTS_WITH_DOCUMENTS = "SELECT tenant_id FROM rag_tower.corpora ORDER BY tenant_id";
     JOBS TENANTS_BEHIND =
         "SELECT DISTINCT tenant_id FROM rag_tower.documents WHERE indexed_version < version ORDER BY tenant_id";

@@ -15,7 +15,7 @@ use super::database::{Database, Role};
 use super::error::DatabaseError;
 use super::rollups::{self, micros, nanos, tokens};
 use super::text::{clean, clean_json};
-use super::{search_text, sql};
+use super::{hits, search_text, sql};
 use crate::ask::AskId;
 use crate::error::{BoxError, Error, ErrorKind, Stage};
 use crate::trace::{TraceRow, TraceStore};
@@ -144,7 +144,7 @@ fn insert_statement(rows: &[TraceRow]) -> QueryScalar<'_, Postgres, Uuid, PgArgu
         .bind(all(rows, |row| json_of(&row.sources)))
         .bind(all(rows, |row| json_of(&row.tool_metadata)))
         .bind(all(rows, spans))
-        .bind(all(rows, |row| json_of(&row.hits)))
+        .bind(all(rows, |row| json_of(&hits::kept(&row.hits))))
         .bind(all(rows, |row| search_text::of_row(row.question.as_deref(), row.answer.as_deref())))
         .bind(all(rows, |row| row.receipt.as_ref().map(json_of)))
 }

@@ -44,6 +44,54 @@ async fn t02_without_a_tenant_no_statement_finds_or_writes_anything() {
     assert!(effective * 2 > statements, "only {effective} of {statements} do anything for a tenant");
 }
 
+/// The text of an ask's chunks is found by their ids, whatever else the tenant has: how much is read does not grow with it.
+#[tokio::test]
+async fn the_text_of_chunks_is_found_without_looking_at_the_others() {
+    let database = TestDatabase::migrated().await;
+    let mut admin = database.admin().await;
+    let a = id_of("a");
+    run(
+        &mut admin,
+        &format!(
+            "INSERT INTO rag_tower.corpora (tenant_id, version) VALUES ('{a}', 1);
+             INSERT INTO rag_tower.documents (tenant_id, id, file_name, title, version)
+             SELECT '{a}', md5('d' || n)::uuid, n || '.md', 'Title', 1 FROM generate_series(1, 500) n;
+             INSERT INTO rag_tower.chunks (tenant_id, id, document_id, seq, text, terms, counts, token_count)
+             SELECT '{a}', md5('c' || n || '.' || seq)::uuid, md5('d' || n)::uuid, seq, repeat('text ', 100), '{{}}', '{{}}', 0
+             FROM generate_series(1, 500) n, generate_series(0, 9) seq;
+             ANALYZE"
+        ),
+    )
+    .await;
+    let passages =
+        rag_tower::postgres::statements().iter().map(|(_, sql)| sql).find(|sql| sql.contains("c.text"));
+    let mut connection = database.app().await;
+    let begin = format!("BEGIN; SET LOCAL ROLE rag_tenant; SET LOCAL rag.tenant_id = '{a}'; PREPARE s AS ");
+    run(&mut connection, &(begin + passages.unwrap())).await;
+    let some: String = sqlx::query_scalar(
+        "SELECT quote_literal(array_agg(md5('c' || n || '.3')::uuid)::text) FROM generate_series(1, 24) n",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    // planned for these arguments, and later for any
+    for _ in 0..8 {
+        for (wanted, most) in [(&*some, 250), ("'{}'", 10)] {
+            let explain = format!(
+                "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE s('{a}', {wanted}, '{{}}', NULL, NULL)"
+            );
+            let plan: serde_json::Value = sqlx::query_scalar(AssertSqlSafe(explain))
+                .persistent(false)
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+            let read = plan[0]["Plan"]["Shared Hit Blocks"].as_u64().unwrap()
+                + plan[0]["Plan"]["Shared Read Blocks"].as_u64().unwrap();
+            assert!(read < most, "{read} blocks were read, in this plan: {plan:#}");
+        }
+    }
+}
+
 /// Policies refuse a row, and a session that is not visible cannot be written to.
 fn is_refusal(outcome: &Result<u64, String>) -> bool {
     outcome.as_ref().is_err_and(|code| ["42501", "23505", "23503", "23502"].contains(&code.as_str()))

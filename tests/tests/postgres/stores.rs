@@ -1,8 +1,9 @@
 //! Conversations, documents, credentials, feedback, tickets and settings: what they keep, and for whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use rag_tower::memory::{NewTurn, Turn};
 use rag_tower::passage::{ChunkId, DocumentId, Origin};
@@ -140,6 +141,37 @@ async fn t10_documents_keep_the_contract_of_texts_and_words() {
     // what one server has written, another reads
     let elsewhere = PgDocuments::new(&database.database().await);
     document_contract::texts_hold(&store, &elsewhere).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_word_that_nobody_wrote_costs_no_statement_however_many_were_written() {
+    let database = TestDatabase::migrated().await;
+    let store = PgDocuments::new(&database.database().await);
+    let (a, large) = (scope("a"), document("large"));
+    let terms: Vec<_> = (0..40_000).map(|term| (term, 1)).collect();
+    store.put(&a, &large, &chunks(&large, &[&terms])).await.unwrap();
+    assert_eq!(store.frequencies(&a, &[7]).await.unwrap(), (1, HashMap::from([(7, 1)])));
+    // what is known stays fresh
+    tokio::time::pause();
+    let known = store.frequencies(&a, &[7, 39_999, 50_000]).now_or_never().expect("no statement was sent");
+    assert_eq!(known.unwrap(), (1, HashMap::from([(7, 1), (39_999, 1)])));
+    tokio::time::resume();
+    let small = document("small");
+    store.put(&a, &small, &chunks(&small, &[&[(50_000, 2)]])).await.unwrap();
+    assert_eq!(store.frequencies(&a, &[7, 50_000]).await.unwrap(), (2, HashMap::from([(7, 1), (50_000, 1)])));
+}
+
+#[tokio::test]
+async fn asks_at_the_same_time_count_their_own_words() {
+    let database = TestDatabase::migrated().await;
+    let store = PgDocuments::new(&database.database().await);
+    let (a, fees) = (scope("a"), document("fees"));
+    store.put(&a, &fees, &chunks(&fees, &[&[(1, 1), (2, 1), (3, 1)], &[(2, 1)]])).await.unwrap();
+    let words: [&[u32]; 4] = [&[1], &[2, 9], &[3, 1], &[]];
+    let counted = join_all(words.iter().map(|words| store.frequencies(&a, words))).await;
+    let counted: Vec<_> = counted.into_iter().map(|counted| counted.unwrap()).collect();
+    let expected: [&[(u32, u64)]; 4] = [&[(1, 1)], &[(2, 2)], &[(3, 1), (1, 1)], &[]];
+    assert_eq!(counted, expected.map(|found| (2, found.iter().copied().collect())));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! One ask in full: what its row holds, what people thought of it, and what else was said in its conversation.
 
 use rag_tower::AskId;
-use rag_tower::postgres::{DatabaseError, OwnerTx};
+use rag_tower::postgres::{DatabaseError, OwnerTx, hits_of_row};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::FromRow;
@@ -150,6 +150,7 @@ impl OwnerStore {
                 related => related?,
             };
         }
+        detail.hits = hits_of_row(detail.hits);
         mask(&mut detail.question);
         mask(&mut detail.answer);
         mask(&mut detail.error);
