@@ -177,9 +177,9 @@ mod tests {
         Turn { question: question.into(), answer: "a".into(), route: None, pending: None }
     }
 
-    fn questions(history: Option<History>) -> Vec<Arc<str>> {
+    fn questions(history: Option<History>) -> Vec<String> {
         history.map_or(Vec::new(), |history| {
-            history.recent_messages_buffer.into_iter().map(|turn| turn.question).collect()
+            history.recent_messages_buffer.into_iter().map(|turn| turn.question.to_string()).collect()
         })
     }
 
@@ -196,7 +196,7 @@ mod tests {
         let other = memory.load(&scope("b"), session).now_or_never().unwrap().unwrap();
         assert_eq!(other, None, "another tenant neither waits nor sees anything");
         gate.send_replace(true);
-        assert_eq!(questions(load.await.unwrap()), ["1".into(), "2".into(), "3".into()]);
+        assert_eq!(questions(load.await.unwrap()), ["1", "2", "3"]);
         assert_eq!(writer.shutdown(Duration::ZERO).await, 0);
     }
 
@@ -236,7 +236,7 @@ mod tests {
         let (memory, _writer) = spawn_memory_writer(store);
         let (a, session) = (scope("a"), SessionId::generate());
         memory.append(&a, session, turn("1")).await.unwrap();
-        assert_eq!(questions(memory.load(&a, session).await.unwrap()), ["1".into()]);
+        assert_eq!(questions(memory.load(&a, session).await.unwrap()), ["1"]);
         assert_eq!(memory.shared.store.writes.load(Ordering::Relaxed), 6);
     }
 
@@ -264,7 +264,7 @@ mod tests {
         gate.send_replace(true);
         assert_eq!(questions(memory.load(&a, one).await.unwrap()).len(), 2);
         assert_eq!(questions(memory.load(&a, two).await.unwrap()).len(), 1);
-        assert_eq!(questions(memory.load(&scope("b"), foreign).await.unwrap()), ["canary".into()]);
+        assert_eq!(questions(memory.load(&scope("b"), foreign).await.unwrap()), ["canary"]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -279,7 +279,7 @@ mod tests {
         memory.append(&a, session, turn("late")).await.unwrap();
         assert_eq!(
             questions(memory.load(&a, session).await.unwrap()),
-            ["late".into()],
+            ["late"],
             "straight to the store"
         );
     }

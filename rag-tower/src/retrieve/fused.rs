@@ -284,6 +284,6 @@ mod tests {
         let trace = query.trace.clone();
         let found = fetch(source, query).await.unwrap();
         assert_eq!((&*found[0].text, found[0].score), (TEXTS[2], 1.0));
-        assert_eq!(trace.snapshot().degraded, ["sparse".into()]);
+        assert_eq!(trace.snapshot().degraded.join(","), "sparse");
     }
 }

@@ -122,7 +122,7 @@ async fn without_a_usable_reply_the_keywords_decide_and_the_trace_says_so() {
     for classifier in classifiers {
         let ask = testing::ask(OPEN);
         assert_eq!(decide(&classifier, &ask).await, Decision::OutOfDomain);
-        assert_eq!(ask.trace().snapshot().degraded, ["classifier".into()]);
+        assert_eq!(ask.trace().snapshot().degraded.join(","), "classifier");
     }
 }
 
