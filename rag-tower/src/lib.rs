@@ -73,6 +73,7 @@
 //! | `postgres` | rows, documents, memory, keys and prices in Postgres, with forced row-level security |
 //! | `edge` | the embedded Qdrant engine as a vector store |
 //! | `qdrant` | a Qdrant server as a vector store |
+//! | `redis` | rate limits, tickets and codes that several processes share, in Redis |
 //! | `openai` | embedder and generator for any server that speaks the OpenAI API |
 //! | `ingest` | reading HTML files |
 //! | `conformance` | the kit that proves the isolation of any HTTP service |
@@ -115,6 +116,8 @@ pub mod postgres;
 pub mod qdrant;
 pub mod quota;
 mod rank;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod rescue;
 pub mod retrieve;
 pub mod route;

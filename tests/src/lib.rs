@@ -18,6 +18,7 @@ pub mod processor;
 pub mod prometheus;
 pub mod proxy;
 pub mod qdrant;
+pub mod redis;
 pub mod server;
 pub mod undefended;
 

@@ -20,7 +20,7 @@ mod body;
 mod frame;
 mod origin;
 mod problem;
-mod ticket;
+pub(crate) mod ticket;
 mod wire;
 mod ws;
 #[cfg(feature = "axum")]

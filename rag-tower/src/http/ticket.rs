@@ -23,8 +23,8 @@ use crate::tenant::{API_KEY_HEADER, AuthFailure, TENANT_HEADER, TenantScope};
 /// How long a ticket may wait for its one use.
 pub const TICKET_LIFETIME: Duration = Duration::from_secs(30);
 
-/// So many tickets wait at once in memory.
-const MAX_TICKETS: usize = 10_000;
+/// So many tickets wait at once.
+pub(crate) const MAX_TICKETS: usize = 10_000;
 
 /// The credential headers of the request that got a ticket. They take the ticket's place when the WebSocket opens and
 /// at each ask on it, so that a revoked credential counts there too. `Debug` shows no value.
@@ -83,7 +83,13 @@ impl TicketHolder {
         Self(kept)
     }
 
-    /// The headers.
+    /// What a store kept of another's [`headers`](Self::headers).
+    #[must_use]
+    pub fn from_headers(headers: HeaderMap) -> Self {
+        Self(headers)
+    }
+
+    /// The headers. They are a credential: a store beyond this process keeps them encrypted.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.0
@@ -120,9 +126,7 @@ impl MemoryTickets {
 
 impl Tickets for MemoryTickets {
     async fn issue(&self, holder: TicketHolder) -> Result<String, Error> {
-        let mut random = [0; 32];
-        getrandom::fill(&mut random).map_err(|error| Error::internal(Stage::Http, error))?;
-        let ticket: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let ticket = new_ticket()?;
         let now = Instant::now();
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= MAX_TICKETS {
@@ -140,6 +144,13 @@ impl Tickets for MemoryTickets {
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash);
         Ok(found.filter(|(until, _)| *until > Instant::now()).map(|(_, holder)| holder))
     }
+}
+
+/// 32 random bytes, as text.
+pub(crate) fn new_ticket() -> Result<String, Error> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|error| Error::internal(Stage::Http, error))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 impl fmt::Debug for MemoryTickets {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::future::Either;
@@ -33,6 +34,8 @@ struct Limits<T> {
     store: Arc<T>,
     tenant: Quota,
     key: Quota,
+    /// The store failed last: said once, not for each ask.
+    failing: Arc<AtomicBool>,
 }
 
 pin_project! {
@@ -50,7 +53,8 @@ impl<T: RateLimitStore> RateLimitLayer<T> {
     /// A layer that keeps its counts in `store` and limits nothing yet.
     #[must_use]
     pub fn new(store: T) -> Self {
-        Self { limits: Limits { store: Arc::new(store), tenant: Quota::default(), key: Quota::default() } }
+        let (tenant, key) = (Quota::default(), Quota::default());
+        Self { limits: Limits { store: Arc::new(store), tenant, key, failing: Arc::default() } }
     }
 
     /// What all credentials of a tenant may ask together. Default: off.
@@ -168,17 +172,25 @@ impl<T: RateLimitStore> Limits<T> {
         if quota.is_off() {
             return Ok(());
         }
-        match self.store.take(&key, quota).await {
-            Ok(Verdict::Allowed) => Ok(()),
-            Ok(Verdict::Wait(wait)) => {
+        let verdict = match self.store.take(&key, quota).await {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                if !self.failing.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(kind = %error.kind(), "rate limits cannot be checked; asks run");
+                }
+                return Ok(());
+            }
+        };
+        if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("rate limits are checked again");
+        }
+        match verdict {
+            Verdict::Allowed => Ok(()),
+            Verdict::Wait(wait) => {
                 ::metrics::counter!("rag_rate_limited_total", "scope" => label).increment(1);
                 Err(Error::new(ErrorKind::RateLimited, Stage::RateLimit)
                     .with_message(message)
                     .with_retry_after(wait))
-            }
-            Err(error) => {
-                tracing::warn!(kind = %error.kind(), "rate limits cannot be checked; the ask runs");
-                Ok(())
             }
         }
     }
@@ -186,7 +198,8 @@ impl<T: RateLimitStore> Limits<T> {
 
 impl<T> Clone for Limits<T> {
     fn clone(&self) -> Self {
-        Self { store: Arc::clone(&self.store), tenant: self.tenant, key: self.key }
+        let (store, failing) = (Arc::clone(&self.store), Arc::clone(&self.failing));
+        Self { store, tenant: self.tenant, key: self.key, failing }
     }
 }
 
