@@ -7,7 +7,7 @@ use axum::extract::{Path, Request};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on, on_service};
 use http::{HeaderMap, StatusCode};
-use rag_tower::http::{AskService, MemoryTickets, Origins, Problem, TicketService, WsAsks};
+use rag_tower::http::{AskService, Origins, Problem, TicketService, WsAsks};
 use rag_tower::postgres::{Database, PgFeedback};
 use rag_tower::tenant::ResolveTenantLayer;
 use rag_tower::{BoxAskService, TenantAuthority};
@@ -35,6 +35,7 @@ use crate::platform::{Platform, failed};
 use crate::replay::Replay;
 use crate::routes::{Auth, Endpoint, Method, ROUTES, Route};
 use crate::secrets::{OwnerSecret, Secrets};
+use crate::shared::Waiting;
 use crate::system::System;
 use crate::zone::Zone;
 
@@ -62,8 +63,8 @@ pub(crate) struct App {
     pub(crate) intake: Intake,
     pub(crate) operator: OperatorKey,
     tenant: ResolveTenantLayer<Resolver>,
-    pub(crate) sockets: WsAsks<BoxAskService, Resolver, MemoryTickets>,
-    tickets: TicketService<MemoryTickets>,
+    pub(crate) sockets: WsAsks<BoxAskService, Resolver, Waiting>,
+    tickets: TicketService<Waiting>,
 }
 
 /// The router: every route of the table, and nothing else.
@@ -151,7 +152,7 @@ impl App {
         let (resolver, tokens) =
             identity(config, &platform.database, &secrets.jwt).map_err(failed("JWT_SECRET"))?;
         let origins = Origins::parse(&config.frontend_origin).map_err(failed("FRONTEND_ORIGIN"))?;
-        let tickets = MemoryTickets::new();
+        let tickets = platform.shared.tickets();
         let authority = TenantAuthority::new();
         let settings = OwnerAuthConfig::new(
             config.owner_username.clone(),
@@ -174,6 +175,7 @@ impl App {
                 platform.traces.clone(),
                 (platform.rollups.clone(), platform.partitions.clone()),
                 Arc::clone(&platform.index),
+                platform.shared.redis().cloned(),
             ),
             isolation: Arc::new(Isolation::proven(
                 &platform.database,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::Secret;
-use crate::config::Config;
+use crate::config::{Config, without_password};
 use crate::demo::Demo;
 use crate::failure::Failure;
 use crate::secrets::{OwnerSecret, Secrets};
@@ -61,6 +61,11 @@ fn text(
         None => "the best sentences of the documents (set OPENAI_API_KEY to have a model answer)".to_owned(),
     };
     writeln!(out, "  Answers   {answers}")?;
+    let limits = match &config.redis_url {
+        Some(url) => format!("and tickets are shared in {}", without_password(url.expose())),
+        None => "and tickets are this server's own (set REDIS_URL to share them)".to_owned(),
+    };
+    writeln!(out, "  Limits    {limits}")?;
     writeln!(out, "  Data      {}", config.data.display())?;
     if demo.is_some() {
         writeln!(out, "\n  Ask from another terminal:\n")?;

@@ -120,6 +120,8 @@ pub fn run() -> ExitCode {
 
 impl Cli {
     fn run(self) -> Result<ExitCode, Failure> {
+        // one provider for every TLS client of the process; a second call finds it there
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let config = Config::load(self.config.as_deref());
         if let Some(Command::Doctor) = &self.command {
             let report = runtime()?.block_on(doctor::examine(&config));
@@ -133,8 +135,6 @@ impl Cli {
             return print(&config.print()).map(|()| ExitCode::SUCCESS);
         }
         telemetry::logging(&config.log, config.log_json)?;
-        // one provider for every TLS client of the process; a second call finds it there
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = runtime()?;
         let done = runtime.block_on(async {
             match self.command.unwrap_or(Command::Serve) {

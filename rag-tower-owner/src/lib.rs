@@ -116,6 +116,8 @@ mod secrets;
 #[cfg(feature = "server")]
 mod serve;
 #[cfg(feature = "server")]
+mod shared;
+#[cfg(feature = "server")]
 mod stack;
 #[cfg(feature = "server")]
 mod system;

@@ -33,6 +33,7 @@ use crate::registry;
 use crate::replay::{self, Replay};
 use crate::rollups;
 use crate::secrets::Secrets;
+use crate::shared::Shared;
 use crate::stack::{self, Parts};
 use crate::tenant_data::{InMemoryBook, Settings, TenantData};
 use crate::tooling;
@@ -75,6 +76,8 @@ pub(crate) struct Platform {
     pub(crate) intake: Intake,
     pub(crate) book: InMemoryBook,
     pub(crate) asks: BoxAskService,
+    /// What it shares with other servers.
+    pub(crate) shared: Shared,
     /// Searches again, for the owner.
     pub(crate) replay: Replay,
     /// Asks whether tenants are kept apart.
@@ -89,15 +92,20 @@ pub(crate) struct Platform {
 impl Platform {
     /// Brings everything up, with progress on long steps. The caller holds the data directory's lock.
     pub(crate) async fn start(config: &Config, data: &DataDir) -> Result<Self, Failure> {
-        Self::bring_up(config, data, false).await
+        Self::start_with(config, data, Shared::default()).await
+    }
+
+    /// As [`start`](Self::start), for a server, which shares something with others.
+    pub(crate) async fn start_with(config: &Config, data: &DataDir, shared: Shared) -> Result<Self, Failure> {
+        Self::bring_up(config, data, shared, false).await
     }
 
     /// As [`start`](Self::start), with an empty vector index: [`fill`](Self::fill) then embeds every document again.
     pub(crate) async fn start_anew(config: &Config, data: &DataDir) -> Result<Self, Failure> {
-        Self::bring_up(config, data, true).await
+        Self::bring_up(config, data, Shared::default(), true).await
     }
 
-    async fn bring_up(config: &Config, data: &DataDir, anew: bool) -> Result<Self, Failure> {
+    async fn bring_up(config: &Config, data: &DataDir, shared: Shared, anew: bool) -> Result<Self, Failure> {
         let (cluster, database) = open_database(config, data).await?;
         let documents = Arc::new(PgDocuments::new(&database));
         let embedder = models::embedder(config, &scope_of(TenantId::named("rag-tower")))
@@ -176,6 +184,7 @@ impl Platform {
             book: book.clone(),
             tools: tooling::tools(&book, &database),
             epochs: epochs.clone(),
+            shared: shared.clone(),
             rate_limit: config.rate_limit_per_minute,
         };
         let intake = Intake::new(ingestor, epochs);
@@ -207,6 +216,7 @@ impl Platform {
             intake,
             book,
             asks,
+            shared,
             replay,
             canary,
             recipe,

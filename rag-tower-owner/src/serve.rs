@@ -35,6 +35,7 @@ use crate::platform::Platform;
 use crate::prices;
 use crate::rollups;
 use crate::secrets::{OwnerSecret, Secrets};
+use crate::shared::Shared;
 use crate::telemetry;
 
 /// How long answers in flight may go on after the first signal.
@@ -55,9 +56,6 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
     let lock = data.lock("serve")?;
     let secrets = Secrets::load(&config, &data)?;
     let owner = OwnerSecret::load(&config, &data)?;
-    if config.redis_url.is_some() {
-        tracing::warn!("REDIS_URL is set, but limits, tickets and caches are in the memory of each replica");
-    }
     // taken before anything slow is started
     let listener = bind("RAG_TOWER_ADDR", config.addr).await?;
     let metrics_listener = bind("RAG_TOWER_METRICS_ADDR", config.metrics_addr).await?;
@@ -71,7 +69,8 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
 
     let mut signals = Signals::new()?;
     let up = async {
-        let platform = Platform::start(&config, &data).await?;
+        let shared = Shared::open(&config).await?;
+        let platform = Platform::start_with(&config, &data, shared).await?;
         let demo = platform.fill(&config, &secrets).await?;
         let (desk, orders) = Desk::new();
         let app = App::new(&config, (&secrets, &owner), &platform, (demo, desk))?;

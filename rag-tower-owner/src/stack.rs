@@ -11,7 +11,7 @@ use rag_tower::memory::{MemoryLayer, RewriteLayer, WriteBehind};
 use rag_tower::metrics::Labels;
 use rag_tower::openai::HttpReranker;
 use rag_tower::postgres::{PgDocuments, PgMemoryStore};
-use rag_tower::quota::{MemoryRateLimits, Quota, RateLimitLayer};
+use rag_tower::quota::{Quota, RateLimitLayer};
 use rag_tower::rescue::RescueLayer;
 use rag_tower::retrieve::FusedSource;
 use rag_tower::route::{KeywordClassifier, LlmClassifier, RouteLayer};
@@ -28,6 +28,7 @@ use crate::config::Config;
 use crate::index::Index;
 use crate::intake::Epochs;
 use crate::models::{BoxEmbedder, BoxGenerator};
+use crate::shared::Shared;
 use crate::tenant_data::InMemoryBook;
 
 /// Asks answered at once, of all tenants together and of one: a tenant can take a quarter of the server.
@@ -36,8 +37,6 @@ const IN_FLIGHT: (usize, usize) = (256, 64);
 pub(crate) const SOURCE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Passages that the search gives for each that is wanted, so that the others can be chosen from.
 pub(crate) const CANDIDATES: usize = 4;
-/// Keys that the rate limiter remembers.
-const RATE_KEYS: usize = 100_000;
 
 /// What answers from passages.
 type BoxAnswer = BoxCloneSyncService<Retrieved, Answer, Error>;
@@ -66,6 +65,8 @@ pub(crate) struct Parts {
     /// Name what answers are made with; a kept answer of another epoch is not given again.
     pub(crate) epochs: Epochs,
     pub(crate) tools: Vec<(&'static str, BoxAskService)>,
+    /// Where asks are counted.
+    pub(crate) shared: Shared,
     /// Asks a minute of a tenant and of a key; 0 is no limit.
     pub(crate) rate_limit: u32,
 }
@@ -106,6 +107,7 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
         book,
         tools,
         epochs,
+        shared,
         rate_limit,
     } = parts;
     let quota = Quota::per_minute(rate_limit);
@@ -160,7 +162,7 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
             // errors that must fail closed become an answer that shows nothing
             .layer(RescueLayer::new())
             // asks a minute of a tenant and of a key
-            .layer(RateLimitLayer::new(MemoryRateLimits::new(RATE_KEYS)).per_tenant(quota).per_key(quota))
+            .layer(RateLimitLayer::new(shared.limits()).per_tenant(quota).per_key(quota))
             // asks at once; a permit is held until the answer has ended
             .layer(AdmissionLayer::new(IN_FLIGHT.0).per_tenant(IN_FLIGHT.1))
             // time to the first event, between events, and in all

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rag_tower::port::VectorStore;
 use rag_tower::postgres::{Database, PgPartitions, PgRollups};
+use rag_tower::redis::Redis;
 use rag_tower::tenant::TenantId;
 use rag_tower::trace::{FileJournal, TraceSink};
 use serde::Serialize;
@@ -33,6 +34,7 @@ pub(crate) struct System {
     rollups: PgRollups,
     partitions: PgPartitions,
     index: Arc<Index>,
+    redis: Option<Redis>,
     retention_days: Option<u32>,
     models: Vec<String>,
     settings: Vec<Setting>,
@@ -101,6 +103,7 @@ impl System {
         (traces, journal): (TraceSink, FileJournal),
         (rollups, partitions): (PgRollups, PgPartitions),
         index: Arc<Index>,
+        redis: Option<Redis>,
     ) -> Self {
         Self {
             started: (OffsetDateTime::now_utc(), Instant::now()),
@@ -111,6 +114,7 @@ impl System {
             rollups,
             partitions,
             index,
+            redis,
             retention_days: config.trace_retention.map(std::num::NonZeroU32::get),
             models: models::model_names(config),
             settings: config.settings(),
@@ -119,13 +123,12 @@ impl System {
 
     /// Looks at everything at once.
     pub(crate) async fn picture(&self, owner: &OwnerScope, store: &OwnerStore) -> Picture {
-        let (lag, days, bytes, migrations, postgres, vectors) = tokio::join!(
+        let (lag, days, bytes, migrations, stores) = tokio::join!(
             within(self.rollups.lag()),
             within(self.partitions.partitions()),
             within(store.trace_bytes(owner)),
             within(store.migrations(owner)),
-            self.postgres(),
-            self.vectors(),
+            self.stores(),
         );
         let stats = self.traces.stats();
         let gone = stats.written + stats.lost + stats.refused;
@@ -159,15 +162,19 @@ impl System {
                 bytes,
             },
             migrations: migrations.unwrap_or_default(),
-            dependencies: [postgres, vectors].into_iter().chain(self.models()).collect(),
+            dependencies: stores.into_iter().chain(self.models()).collect(),
             settings: self.settings.clone(),
         }
     }
 
-    /// Whether what it cannot do without answers, by name.
-    pub(crate) async fn reach(&self) -> [(&'static str, bool); 2] {
-        let (postgres, vectors) = tokio::join!(self.postgres(), self.vectors());
-        [postgres, vectors].map(|found| (found.name, found.ok == Some(true)))
+    /// Whether what it stands on answers, by name.
+    pub(crate) async fn reach(&self) -> Vec<(&'static str, bool)> {
+        self.stores().await.into_iter().map(|found| (found.name, found.ok == Some(true))).collect()
+    }
+
+    async fn stores(&self) -> Vec<Dependency> {
+        let (postgres, vectors, redis) = tokio::join!(self.postgres(), self.vectors(), self.redis());
+        [postgres, vectors].into_iter().chain(redis).collect()
     }
 
     async fn postgres(&self) -> Dependency {
@@ -187,6 +194,14 @@ impl System {
             Index::Qdrant(_) => "a Qdrant server",
         };
         Dependency::found("vectors", up, began, detail.to_owned())
+    }
+
+    /// Where limits and tickets are shared, if they are.
+    async fn redis(&self) -> Option<Dependency> {
+        let redis = self.redis.as_ref()?;
+        let began = Instant::now();
+        let up = timeout(PATIENCE, redis.is_up()).await.unwrap_or(false);
+        Some(Dependency::found("redis", up, began, "rate limits and tickets".to_owned()))
     }
 
     fn models(&self) -> impl Iterator<Item = Dependency> {

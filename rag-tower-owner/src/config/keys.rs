@@ -40,7 +40,7 @@ pub const SETTINGS: [Key; 39] = [
     unset(
         "REDIS_URL",
         Kind::Url,
-        "not used yet: limits, tickets and caches are in the memory of each replica",
+        "a Redis in which several servers share limits and tickets (default: each has its own)",
     ),
     unset("OPENAI_API_KEY", Kind::Secret, "the key of a model server that speaks the OpenAI API"),
     unset("OPENAI_BASE_URL", Kind::Url, "its address (default: https://api.openai.com/v1)"),

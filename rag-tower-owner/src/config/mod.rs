@@ -23,6 +23,7 @@ use rag_tower::trace::{Fsync, WhenFull};
 
 pub use self::keys::{Key, Kind, SETTINGS};
 pub use self::print::Setting;
+pub(crate) use self::print::without_password;
 pub use self::provider::Provider;
 pub use self::reranker::Reranker;
 use self::source::Values;
@@ -44,7 +45,7 @@ pub struct Config {
     pub qdrant_url: Option<String>,
     /// Its API key.
     pub qdrant_api_key: Option<Secret>,
-    /// Where Redis is.
+    /// Where the Redis is that several servers share; none keeps what it would hold in process.
     pub redis_url: Option<Secret>,
     /// Models in fallback order; empty answers extractively.
     pub providers: Vec<Provider>,

@@ -78,6 +78,7 @@ impl Reader<'_> {
         if database_admin_url.is_some() && database_url.is_none() {
             self.problem("DATABASE_ADMIN_URL is set and DATABASE_URL is not: set both, or neither for a private Postgres");
         }
+        let redis_url = self.redis("REDIS_URL");
         let qdrant_url = self.values.get("QDRANT_URL").map(str::to_owned);
         if let Some(url) = &qdrant_url {
             provider::check_url("QDRANT_URL", url, &mut self.problems);
@@ -120,7 +121,7 @@ impl Reader<'_> {
             database_admin_url,
             qdrant_url,
             qdrant_api_key: self.values.get("QDRANT_API_KEY").map(Secret::new),
-            redis_url: self.values.get("REDIS_URL").map(Secret::new),
+            redis_url,
             providers,
             embedding_model: self.values.get("EMBEDDING_MODEL").map(str::to_owned),
             router_model,
@@ -194,6 +195,17 @@ impl Reader<'_> {
             // the value itself may hold a password
             self.problem(format!(
                 "{name} is not a Postgres address: expected postgres://user:password@host/database"
+            ));
+        }
+        Some(Secret::new(text))
+    }
+
+    fn redis(&mut self, name: &str) -> Option<Secret> {
+        let text = self.values.get(name)?;
+        if !["redis://", "rediss://", "unix:///"].iter().any(|scheme| text.starts_with(scheme)) {
+            // the value itself may hold a password
+            self.problem(format!(
+                "{name} is not an address of Redis: expected redis://:password@host:6379/0, or rediss:// for TLS"
             ));
         }
         Some(Secret::new(text))

@@ -8,10 +8,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
 use rag_tower::postgres::Database;
+use rag_tower::redis::{Redis, RedisOptions};
 use rag_tower::trace::{Fsync, WhenFull};
 
 use crate::config::{Config, ConfigError};
 use crate::data_dir::DataDir;
+use crate::shared;
 
 /// One thing that was looked at.
 struct Finding {
@@ -48,7 +50,7 @@ pub(crate) async fn examine(config: &Result<Config, ConfigError>) -> Report {
     found.extend(traces::examined(config, database).await);
     found.push(vectors(config).await);
     found.extend(models(config).await);
-    found.extend(redis(config));
+    found.extend(redis(config).await);
     found.push(listener("server", "RAG_TOWER_ADDR", config.addr, running));
     found.push(listener("metrics", "RAG_TOWER_METRICS_ADDR", config.metrics_addr, running));
     Report(found)
@@ -128,9 +130,12 @@ async fn vectors(config: &Config) -> Finding {
     }
 }
 
-fn redis(config: &Config) -> Option<Finding> {
-    config.redis_url.as_ref().map(|_| {
-        note("redis", "limits, tickets and caches are in the memory of each replica\nUnset REDIS_URL; `deploy/README.md` says what several replicas mean.")
+/// The Redis of `REDIS_URL` as the server would use it.
+async fn redis(config: &Config) -> Option<Finding> {
+    let url = config.redis_url.as_ref()?;
+    Some(match Redis::connect(&RedisOptions::new(url.expose())).await {
+        Ok(_) => good("redis", "the one of REDIS_URL takes what servers share: limits and tickets"),
+        Err(why) => bad("redis", format!("the one of REDIS_URL: {why}\n{}", shared::MEND)),
     })
 }
 
@@ -248,17 +253,21 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_reached_is_named_with_its_mend() {
-        let (model, qdrant, database) = (nobody(), nobody(), nobody());
+        let (model, qdrant, database, redis) = (nobody(), nobody(), nobody(), nobody());
         let said = report(&[
             ("OPENAI_BASE_URL", &format!("http://{model}/v1")),
             ("OPENAI_MODEL", "m"),
             ("QDRANT_URL", &format!("http://{qdrant}")),
             ("DATABASE_URL", &format!("postgres://someone:canary@{database}/db")),
+            ("REDIS_URL", &format!("redis://:canary@{redis}")),
         ])
         .await;
-        for (what, mend) in
-            [("model", "OPENAI_BASE_URL"), ("vectors", "unset QDRANT_URL"), ("postgres", "DATABASE_URL")]
-        {
+        for (what, mend) in [
+            ("model", "OPENAI_BASE_URL"),
+            ("vectors", "unset QDRANT_URL"),
+            ("postgres", "DATABASE_URL"),
+            ("redis", "unset REDIS_URL"),
+        ] {
             assert!(said.contains(&format!("BAD   {what}")) && said.contains(mend), "{what}: {said}");
         }
         assert!(!said.contains("canary"), "{said}");

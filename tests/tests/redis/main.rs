@@ -1,9 +1,10 @@
 //! What servers share, in a real Redis: each port's promises, held by the store in memory and the one in Redis alike; what only
-//! several processes can show; and a Redis that goes away.
+//! several processes can show; a Redis that goes away; and two servers.
 
 mod away;
 mod codes;
 mod limits;
+mod servers;
 mod tickets;
 
 use std::time::Duration;
