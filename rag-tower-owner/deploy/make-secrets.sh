@@ -17,6 +17,7 @@ admin=$(random)
 login=$(random)
 owner=$(random)
 qdrant=$(random)
+redis=$(random)
 
 printf '%s' "$admin" >"$folder/postgres-password"
 printf '%s' "$(random)" >"$folder/grafana-password"
@@ -24,10 +25,18 @@ cat >"$folder/qdrant.yaml" <<YAML
 service:
   api_key: $qdrant
 YAML
+cat >"$folder/redis.conf" <<CONF
+requirepass $redis
+save ""
+appendonly no
+maxmemory 64mb
+maxmemory-policy noeviction
+CONF
 cat >"$folder/rag-tower.toml" <<TOML
 # Any setting may stand here: rag-tower-owner --help lists them.
 DATABASE_URL = "postgres://rag_app:$login@postgres:5432/rag"
 QDRANT_API_KEY = "$qdrant"
+REDIS_URL = "redis://:$redis@redis:6379"
 OWNER_PASSWORD = "$owner"
 JWT_SECRET = "$(random)"
 TOML

@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use rag_tower::redis::{Redis, RedisOptions};
 use rag_tower_owner::config::{Config, SETTINGS};
+use rag_tower_tests::redis::RedisServer;
 use serde_json::Value;
 
 use super::{assert_no_secret, assert_setting, deploy, documents, read, run, workspace};
@@ -155,7 +157,7 @@ fn compose_names_what_is_there_and_gives_no_secret_away() {
         assert_eq!(strings(&services[service]["cap_drop"]), ["ALL"]);
     }
     // the stores are where the secrets say they are, and nowhere else
-    for store in ["postgres", "qdrant"] {
+    for store in ["postgres", "qdrant", "redis"] {
         assert_eq!(strings(&services[store]["networks"]), ["back"]);
         assert!(services[store]["ports"].is_null());
     }
@@ -164,6 +166,33 @@ fn compose_names_what_is_there_and_gives_no_secret_away() {
     }
     let targets = documents(&read(&deploy("targets.yml"))).remove(0);
     assert_eq!(targets[0]["targets"][0], format!("server:{}", default_port("RAG_TOWER_METRICS_ADDR")));
+}
+
+/// Redis takes the configuration that is made for it, keeps nothing on a disk and forgets nothing that it was given to keep, and the
+/// address that is made for the server opens it.
+#[tokio::test]
+async fn redis_takes_its_configuration_and_the_address_opens_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = run(Command::new("bash").arg(deploy("make-secrets.sh")).arg(folder.path()));
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let file = folder.path().join("redis.conf");
+    let redis = RedisServer::start_as(&file);
+    let data = ("RAG_TOWER_DATA".to_owned(), folder.path().to_str().unwrap().to_owned());
+    let config = Config::read(Some(&folder.path().join("rag-tower.toml")), [data]).unwrap();
+    let url = config.redis_url.unwrap().expose().to_owned();
+    let password = url.strip_prefix("redis://:").unwrap().strip_suffix("@redis:6379").unwrap().to_owned();
+    Redis::connect(&RedisOptions::new(redis.url_of("default", &password))).await.unwrap();
+    let service = &compose()["services"]["redis"];
+    assert_eq!(strings(&service["command"]), ["redis-server", "/run/secrets/redis.conf"]);
+    let text = read(&file);
+    for line in ["save \"\"", "appendonly no", "maxmemory-policy noeviction"] {
+        assert!(text.lines().any(|found| found == line), "{line}");
+    }
+    let (limit, most) = (service["mem_limit"].as_str().unwrap(), text.split("maxmemory ").nth(1).unwrap());
+    let megabytes = |text: &str| -> u32 {
+        text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+    };
+    assert!(megabytes(limit) >= 2 * megabytes(most), "{limit} for {most}");
 }
 
 /// The script's files are what the server, its schema and the two stores take.
@@ -193,6 +222,9 @@ fn secrets_are_made_once_and_fit_each_other() {
     assert!(admin.contains(&format!(":{}@postgres:", read(&first.join("postgres-password")))), "{admin}");
     let qdrant = documents(&read(&first.join("qdrant.yaml"))).remove(0);
     assert_eq!(qdrant["service"]["api_key"], server.qdrant_api_key.unwrap().expose());
+    let redis = read(&first.join("redis.conf"));
+    let password = redis.lines().find_map(|line| line.strip_prefix("requirepass ")).unwrap();
+    assert_eq!(server.redis_url.as_ref().unwrap().expose(), format!("redis://:{password}@redis:6379"));
     let other = config(&second.join("rag-tower.toml"));
     assert_ne!(url(&server.database_url), url(&other.database_url));
     assert_ne!(server.jwt_secret.unwrap().expose(), other.jwt_secret.unwrap().expose());
