@@ -277,11 +277,7 @@ mod tests {
         assert_eq!(writer.shutdown(Duration::from_secs(1)).await, 2);
         gate.send_replace(true);
         memory.append(&a, session, turn("late")).await.unwrap();
-        assert_eq!(
-            questions(memory.load(&a, session).await.unwrap()),
-            ["late"],
-            "straight to the store"
-        );
+        assert_eq!(questions(memory.load(&a, session).await.unwrap()), ["late"], "straight to the store");
     }
 
     #[tokio::test]

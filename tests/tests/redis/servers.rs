@@ -175,7 +175,13 @@ fn redis_is_reached_over_tls_when_its_certificate_is_trusted() {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     };
     make("/CN=ca", "basicConstraints=critical,CA:TRUE", &ca, &ca_key, &[]);
-    make("/CN=localhost", "subjectAltName=DNS:localhost", &certificate, &key, &["-CA", &ca, "-CAkey", &ca_key]);
+    make(
+        "/CN=localhost",
+        "subjectAltName=DNS:localhost",
+        &certificate,
+        &key,
+        &["-CA", &ca, "-CAkey", &ca_key],
+    );
     let (redis, port) = RedisServer::start_with_tls(&key, &certificate);
     let url = format!("rediss://:{PASSWORD}@localhost:{port}");
     let doctor = |trusted: &str| {
