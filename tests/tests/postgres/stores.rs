@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use rag_tower::memory::{NewTurn, Turn};
 use rag_tower::passage::{ChunkId, DocumentId, Origin};
-use rag_tower::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, MemoryStore};
+use rag_tower::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, MemoryStore, TermStats};
 use rag_tower::postgres::{
     Behind, NewHandoff, PgDocuments, PgFeedback, PgHandoffs, PgMemoryStore, PgResolver, PgSettings, Rating,
 };
