@@ -105,8 +105,9 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
             .with_graceful_shutdown(told(stopping));
     let mut server = pin!(async { server.await });
     lock.announce(&announced)?;
-    banner.print()?;
+    // before it says so: who reads that it is up may ask whether it is ready at once
     ready.store(true, Ordering::Release);
+    banner.print()?;
 
     let ended = tokio::select! {
         ended = &mut server => Some(ended),
