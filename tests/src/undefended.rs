@@ -7,15 +7,12 @@ use crate::patched::{self, Patch};
 
 /// Takes the defences away. What stays is what a program without them would do too: `WHERE tenant_id = …` in each statement,
 /// and the tenant in each search.
-const PATCHES: [Patch<'static>; 9] = [
+const PATCHES: [Patch<'static>; 11] = [
     // a transaction begins, and nothing more is said
     Patch {
         file: "rag-tower/src/postgres/sql.rs",
-        old: r#"    AssertSqlSafe(format!(
-        "BEGIN{access}; {role}SET LOCAL rag.tenant_id = '{tenant}'; SET LOCAL rag.writer = '{writer}'"
-    ))"#,
-        new: r#"    let _ = (access, role, tenant, writer);
-    AssertSqlSafe("BEGIN".to_owned())"#,
+        old: r#"    format!("{role}SET LOCAL rag.tenant_id = '{tenant}'; SET LOCAL rag.writer = '{writer}'")"#,
+        new: "    let _ = (role, tenant, writer);\n    String::new()",
     },
     // by a login that no policy binds
     Patch {
@@ -39,6 +36,16 @@ const PATCHES: [Patch<'static>; 9] = [
         file: "rag-tower/src/postgres/sql.rs",
         old: "FROM (VALUES (1)) AS always (one) LEFT JOIN rag_tower.corpora v ON v.tenant_id = $1 ",
         new: "FROM (SELECT * FROM rag_tower.corpora WHERE tenant_id = $1) v ",
+    },
+    Patch {
+        file: "migrations/server/20261129000301_reads.sql",
+        old: "current_user::text, left(pg_catalog.current_setting('rag.tenant_id', true), 64), v.version",
+        new: "''::text, ''::text, v.version",
+    },
+    Patch {
+        file: "migrations/server/20261129000301_reads.sql",
+        old: "FROM (VALUES (1)) AS always (one) LEFT JOIN rag_tower.corpora v ON v.tenant_id = of_tenant;",
+        new: "FROM (SELECT * FROM rag_tower.corpora WHERE tenant_id = of_tenant) v;",
     },
     Patch {
         file: "rag-tower/src/postgres/documents.rs",

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::{Postgres, Transaction};
 
 use super::audit::Finding;
@@ -30,6 +30,9 @@ pub struct DatabaseOptions {
 #[derive(Clone)]
 pub struct Database {
     pool: PgPool,
+    /// For the short reads of every ask, unless there are too few connections. A process of Postgres that has just worked is
+    /// faster than one that rested, so a few do them all, where they also never wait for longer work.
+    reads: Option<PgPool>,
     login: Login,
 }
 
@@ -100,7 +103,11 @@ impl DatabaseOptions {
         self
     }
 
-    async fn pool(&self) -> Result<PgPool, DatabaseError> {
+    /// That of transactions and that of short reads, as many connections as there are processors, of which both have at most
+    /// this many.
+    async fn pools(&self) -> Result<(PgPool, Option<PgPool>), DatabaseError> {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let reads = u32::try_from(processors).unwrap_or(u32::MAX).min(self.max_connections / 4);
         let mut options = PgConnectOptions::from_str(&self.url)
             .map_err(|error| DatabaseError::InvalidUrl(Arc::new(error)))?
             .application_name("rag-tower")
@@ -108,14 +115,16 @@ impl DatabaseOptions {
         if !self.cache_statements {
             options = options.statement_cache_capacity(0);
         }
-        PgPoolOptions::new()
-            .max_connections(self.max_connections)
+        let pool = PgPoolOptions::new()
+            .max_connections(self.max_connections - reads)
             .acquire_timeout(self.acquire_timeout)
             // no ping before each use: the first statement of a transaction finds out, and another connection is taken
             .test_before_acquire(false)
             .connect_with(options)
             .await
-            .map_err(|error| DatabaseError::Connect(Arc::new(error)))
+            .map_err(|error| DatabaseError::Connect(Arc::new(error)))?;
+        let reads = (reads > 0).then(|| another(&pool, reads));
+        Ok((pool, reads))
     }
 }
 
@@ -139,7 +148,8 @@ impl Database {
     /// bypasses row-level security or owns the tables, a table without a forced policy, a view that reads past one.
     /// [`DatabaseError::Unwritable`] when it is a read-only standby or its disk is full.
     pub async fn connect(options: &DatabaseOptions) -> Result<Self, DatabaseError> {
-        let database = Self { pool: options.pool().await?, login: Login::Server };
+        let (pool, reads) = options.pools().await?;
+        let database = Self { pool, reads, login: Login::Server };
         audit::check(&database).await?;
         Ok(database)
     }
@@ -153,9 +163,9 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Connect`].
     pub async fn connect_own(options: &DatabaseOptions) -> Result<Self, DatabaseError> {
-        let pool = options.pool().await?;
+        let (pool, reads) = options.pools().await?;
         let bypasses = sqlx::query_scalar(sql::LOGIN_BYPASSES).fetch_one(&pool).await?;
-        Ok(Self { pool, login: Login::Own { bypasses } })
+        Ok(Self { pool, reads, login: Login::Own { bypasses } })
     }
 
     /// Another pool of the same login, of at most this many connections: for what is written in the background, which must
@@ -163,32 +173,33 @@ impl Database {
     /// again: login and schema are those that were.
     #[must_use]
     pub fn aside(&self, connections: u32) -> Self {
-        let options = self.pool.options().clone().min_connections(0).max_connections(connections.max(1));
-        let pool = options.connect_lazy_with((*self.pool.connect_options()).clone());
-        Self { pool, login: self.login }
+        Self { pool: another(&self.pool, connections.max(1)), reads: None, login: self.login }
     }
 
     /// Closes every connection, after the transactions that are open have ended.
     pub async fn close(&self) {
-        self.pool.close().await;
+        for pool in self.pools() {
+            pool.close().await;
+        }
     }
 
     /// Open connections, and how many of them are idle.
     #[must_use]
     pub fn connections(&self) -> (u32, usize) {
-        (self.pool.size(), self.pool.num_idle())
+        let pools = || self.pools();
+        (pools().map(PgPool::size).sum(), pools().map(PgPool::num_idle).sum())
     }
 
     /// The most connections that it opens.
     #[must_use]
     pub fn max_connections(&self) -> u32 {
-        self.pool.options().get_max_connections()
+        self.pools().map(most).sum()
     }
 
-    /// True while another connection can be had without waiting for somebody to give one back.
+    /// True while another transaction can begin without waiting for somebody to give one back.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.pool.num_idle() > 0 || self.pool.size() < self.max_connections()
+        self.pool.num_idle() > 0 || self.pool.size() < most(&self.pool)
     }
 
     /// Reads the catalog again for what would let tenants see each other, as [`connect`](Self::connect) does.
@@ -227,21 +238,38 @@ impl Database {
         role: Role,
         tenant: Option<uuid::Uuid>,
     ) -> Result<Transaction<'static, Postgres>, DatabaseError> {
+        let role_name = self.name_of(role)?;
+        living(&self.pool, || {
+            self.pool.begin_with(sql::begin(role_name, tenant, role.writes(), role.only_reads()))
+        })
+        .await
+    }
+
+    /// The rows of one statement that reads, as `role`, for `tenant` or for nobody, with this for its `$1`: a transaction of
+    /// its own in a single round trip.
+    pub(super) async fn read(
+        &self,
+        role: Role,
+        tenant: Option<uuid::Uuid>,
+        statement: &'static str,
+        argument: sql::Digits<'_>,
+    ) -> Result<Vec<PgRow>, DatabaseError> {
+        let role_name = self.name_of(role)?;
+        let pool = self.reads.as_ref().unwrap_or(&self.pool);
+        living(pool, || sqlx::raw_sql(sql::only(role_name, tenant, statement, argument)).fetch_all(pool))
+            .await
+    }
+
+    /// The role that a transaction becomes; none for a login of its own.
+    fn name_of(&self, role: Role) -> Result<Option<&'static str>, DatabaseError> {
         if self.login == (Login::Own { bypasses: true }) && role.writes().is_empty() {
             return Err(DatabaseError::Refused(vec![audit::bypassing_login()]));
         }
-        let role_name = (self.login == Login::Server).then(|| role.name());
-        // A connection may have died while it rested. Its first statement tells, and nothing has been done by then, so the
-        // next one is tried; a new connection that fails is the database's own answer.
-        for _ in 0..self.pool.size() {
-            let rested = self.pool.num_idle() > 0;
-            let begin = sql::begin(role_name, tenant, role.writes(), role.only_reads());
-            match self.pool.begin_with(begin).await.map_err(DatabaseError::from) {
-                Err(DatabaseError::Unavailable(_)) if rested => {}
-                other => return other,
-            }
-        }
-        Ok(self.pool.begin_with(sql::begin(role_name, tenant, role.writes(), role.only_reads())).await?)
+        Ok((self.login == Login::Server).then(|| role.name()))
+    }
+
+    fn pools(&self) -> impl Iterator<Item = &PgPool> {
+        std::iter::once(&self.pool).chain(&self.reads)
     }
 
     /// True for an application's own login, which owns the trace tables.
@@ -259,9 +287,35 @@ impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Database")
             .field("login", &self.login)
-            .field("connections", &self.pool.size())
+            .field("connections", &self.connections().0)
             .finish()
     }
+}
+
+/// A connection may have died while it rested. Its first round trip tells, and nothing has been done by then, so the next one
+/// is tried; a new connection that fails is the database's own answer.
+async fn living<T, F>(pool: &PgPool, first: impl Fn() -> F) -> Result<T, DatabaseError>
+where
+    F: Future<Output = Result<T, sqlx::Error>>,
+{
+    for _ in 0..pool.size() {
+        let rested = pool.num_idle() > 0;
+        match first().await.map_err(DatabaseError::from) {
+            Err(DatabaseError::Unavailable(_)) if rested => {}
+            other => return other,
+        }
+    }
+    Ok(first().await?)
+}
+
+/// A pool of the same login, which opens its first connection when it is needed.
+fn another(pool: &PgPool, connections: u32) -> PgPool {
+    let options = pool.options().clone().min_connections(0).max_connections(connections);
+    options.connect_lazy_with((*pool.connect_options()).clone())
+}
+
+fn most(pool: &PgPool) -> u32 {
+    pool.options().get_max_connections()
 }
 
 // === impl Role ===

@@ -15,7 +15,7 @@ use super::database::{Database, Role};
 use super::error::DatabaseError;
 use super::known_texts::{KnownTexts, State};
 use super::shared_read::SharedReads;
-use super::sql;
+use super::sql::{self, Digits};
 use super::tenant_tx::TenantTx;
 use super::text::clean;
 use crate::error::{Error, ErrorKind, Stage};
@@ -251,11 +251,9 @@ impl PgDocuments {
         let known: Texts = known.unwrap_or_default();
         let missing: Vec<Uuid> =
             chunks.iter().copied().filter(|chunk| !known.contains_key(&ChunkId::new(*chunk))).collect();
-        let mut tx = TenantTx::begin(&self.database, scope).await?;
         if missing.is_empty() {
             // nearly always: nothing has changed, and one row says so
-            let state = sqlx::query(sql::CORPUS_STATE).bind(scope.tenant().as_uuid());
-            let (identity, state) = reader(&state.fetch_one(tx.connection()).await?)?;
+            let (identity, state) = self.state(scope).await?;
             if !self.is_tenant(scope, &identity) {
                 return Ok(Read { identity, texts: Texts::new() });
             }
@@ -263,6 +261,7 @@ impl PgDocuments {
                 return Ok(Read { identity, texts: known });
             }
         }
+        let mut tx = TenantTx::begin(&self.database, scope).await?;
         let rows = sqlx::query(sql::PASSAGES)
             .bind(scope.tenant().as_uuid())
             .bind(chunks)
@@ -288,6 +287,14 @@ impl PgDocuments {
         }
         texts.extend(read.into_iter().map(|passage| (passage.chunk, passage)));
         Ok(Read { identity, texts })
+    }
+
+    /// Who reads, and the state of the corpus, if there is one.
+    async fn state(&self, scope: &TenantScope) -> Result<(DatabaseIdentity, Option<State>), DatabaseError> {
+        let tenant = scope.tenant().as_uuid();
+        let (statement, id) = (sql::CORPUS_STATE, Digits::Uuid(tenant));
+        let rows = self.database.read(Role::Tenant, Some(tenant), statement, id).await?;
+        Ok(reader(rows.first().ok_or(sqlx::Error::RowNotFound)?)?)
     }
 
     /// True when this is who a transaction of the scope's tenant is.

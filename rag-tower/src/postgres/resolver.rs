@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::database::{Database, Role as DbRole};
 use super::error::DatabaseError;
 use super::shared_read::SharedReads;
-use super::sql;
+use super::sql::{self, Digits};
 use crate::error::{Error, Stage};
 use crate::tenant::{ApiKeys, BranchId, Branches, Grant, KeyHash, Role, TenantId, TenantNames};
 
@@ -85,9 +85,9 @@ impl PgResolver {
     }
 
     async fn read_key(&self, sha256: &[u8; 32]) -> Result<Option<KeyFacts>, DatabaseError> {
-        let mut tx = self.database.begin(DbRole::Resolver, None).await?;
-        let row = sqlx::query(sql::RESOLVE_KEY).bind(&sha256[..]).fetch_optional(&mut *tx).await?;
-        row.map(|row| key_facts(&row)).transpose()
+        let hash = Digits::Bytes(sha256);
+        let rows = self.database.read(DbRole::Resolver, None, sql::RESOLVE_KEY, hash).await?;
+        rows.first().map(key_facts).transpose()
     }
 
     async fn read_token(&self, tenant: TenantId, jti: &str) -> Result<Option<TokenFacts>, DatabaseError> {

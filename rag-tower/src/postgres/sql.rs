@@ -1,5 +1,6 @@
 //! Every statement that is sent while serving, in one place, so that one test can prepare them all.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
@@ -15,13 +16,54 @@ pub(super) fn begin(
     writer: &'static str,
     read_only: bool,
 ) -> AssertSqlSafe<String> {
-    let role = role.map(|role| format!("SET LOCAL ROLE {role}; ")).unwrap_or_default();
-    let tenant = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
     // what the owner reads is short however costly its plan looks: to compile it would take longer than to run it
     let access = if read_only { " READ ONLY; SET LOCAL jit = off" } else { "" };
-    AssertSqlSafe(format!(
-        "BEGIN{access}; {role}SET LOCAL rag.tenant_id = '{tenant}'; SET LOCAL rag.writer = '{writer}'"
-    ))
+    AssertSqlSafe(format!("BEGIN{access}; {}", becoming(role, tenant, writer)))
+}
+
+/// A whole transaction in one round trip, and one that Postgres ends itself: who reads, and one statement with this for its
+/// `$1`. Planned each time it is sent, so it should call a function, which keeps its plan.
+pub(super) fn only(
+    role: Option<&'static str>,
+    tenant: Option<Uuid>,
+    statement: &'static str,
+    argument: Digits<'_>,
+) -> AssertSqlSafe<String> {
+    let statement = statement.replace("$1", &argument.literal());
+    AssertSqlSafe(format!("{}; {statement}", becoming(role, tenant, "")))
+}
+
+/// What may stand in a statement's text: digits of ours, nothing that anyone wrote.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Digits<'a> {
+    Uuid(Uuid),
+    Bytes(&'a [u8]),
+}
+
+fn becoming(role: Option<&'static str>, tenant: Option<Uuid>, writer: &'static str) -> String {
+    let role = role.map(|role| format!("SET LOCAL ROLE {role}; ")).unwrap_or_default();
+    let tenant = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
+    format!("{role}SET LOCAL rag.tenant_id = '{tenant}'; SET LOCAL rag.writer = '{writer}'")
+}
+
+// === impl Digits ===
+
+impl Digits<'_> {
+    fn literal(self) -> String {
+        match self {
+            Self::Uuid(id) => format!("'{id}'::uuid"),
+            Self::Bytes(bytes) => {
+                let mut literal = String::with_capacity(12 + 2 * bytes.len());
+                literal.push_str("'\\x");
+                for byte in bytes {
+                    // writing to a string cannot fail
+                    let _ = write!(literal, "{byte:02x}");
+                }
+                literal.push_str("'::bytea");
+                literal
+            }
+        }
+    }
 }
 
 /// The longest that a statement of this transaction may take from here on.
@@ -711,7 +753,7 @@ statements! {
     TENANT COUNT_CHUNKS = "SELECT count(*) FROM rag_tower.chunks WHERE tenant_id = $1";
     /// Who reads, and the state that the corpus is in; without a corpus the reader alone: for another reader than the tenant
     /// there would be none.
-    TENANT CORPUS_STATE = concat!("SELECT ", reader!(), from_corpus!());
+    TENANT CORPUS_STATE = "SELECT * FROM rag_tower.corpus_state($1)";
     /// The same, and with it the chunks of `$2`; or, in the state of `$4` and `$5`, only those of `$3`. They are looked up one by
     /// one, so that what else the tenant has does not matter.
     TENANT PASSAGES = concat!(
