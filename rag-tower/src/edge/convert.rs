@@ -13,9 +13,11 @@ use crate::points::{self, AnyOf, DENSE, SPARSE, TENANT, Visible};
 use crate::port::{Hit, Point, QueryVector, SparseVector};
 use crate::tenant::TenantScope;
 
+/// Vectors are not held in memory by the engine, which takes 32 MB for the first of them: the system does, as it can.
 pub(super) fn config(dimensions: usize) -> EdgeConfig {
+    let dense = EdgeVectorParamsBuilder::new(dimensions, qdrant_edge::Distance::Cosine).on_disk(true);
     EdgeConfigBuilder::new()
-        .vector(DENSE, EdgeVectorParamsBuilder::new(dimensions, qdrant_edge::Distance::Cosine).build())
+        .vector(DENSE, dense.build())
         .sparse_vector(SPARSE, EdgeSparseVectorParamsBuilder::new().build())
         .build()
 }

@@ -77,17 +77,32 @@ impl Directory {
 
     /// The size of the engine's files.
     pub(super) fn bytes(&self) -> u64 {
-        let (mut open, mut bytes) = (vec![self.shard()], 0);
+        self.files().iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Reads the vectors once, one file after the other, so that the system has them in memory and the first searches do not
+    /// wait for them piece by piece. What cannot be read is left to the engine to find out.
+    pub(super) fn warm(&self) {
+        let vectors =
+            |path: &Path| path.iter().any(|part| part.to_string_lossy().starts_with("vector_storage"));
+        for (path, _) in self.files().iter().filter(|(path, _)| vectors(path)) {
+            let _ = File::open(path).and_then(|mut file| io::copy(&mut file, &mut io::sink()));
+        }
+    }
+
+    /// The engine's files and their sizes.
+    fn files(&self) -> Vec<(PathBuf, u64)> {
+        let (mut open, mut files) = (vec![self.shard()], Vec::new());
         while let Some(folder) = open.pop() {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
                 match entry.metadata() {
                     Ok(meta) if meta.is_dir() => open.push(entry.path()),
-                    Ok(meta) => bytes += meta.len(),
+                    Ok(meta) => files.push((entry.path(), meta.len())),
                     Err(_) => {}
                 }
             }
         }
-        bytes
+        files
     }
 
     /// Compares what wrote the index with `marker`, and empties the directory where they differ. An index for vectors of

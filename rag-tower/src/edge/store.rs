@@ -273,7 +273,10 @@ impl Inner {
         let mut opened = directory.prepare(&marker, options.emptied)?;
         let loaded = match opened {
             Opened::Loaded => match EdgeShard::load(&directory.shard(), Some(config.clone())) {
-                Ok(shard) => Some(shard),
+                Ok(shard) => {
+                    directory.warm();
+                    Some(shard)
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the vector index cannot be read and is built again");
                     directory.clear(&marker)?;
