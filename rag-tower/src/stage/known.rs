@@ -1,6 +1,5 @@
 //! The terms of passages that came before: splitting text costs far more than comparing terms, and passages come back.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,11 +11,19 @@ use crate::text::wording;
 /// The terms of a passage's title and text, ascending, each once.
 pub(super) type Terms = Arc<[u32]>;
 
-/// The terms of the last few thousand passages, under their chunk and what they say. Clones share them.
+/// The terms of the last few thousand passages. Clones share them.
 #[derive(Clone)]
-pub(super) struct KnownTerms(Arc<Mutex<LruCache<(ChunkId, u64), Terms>>>);
+pub(super) struct KnownTerms(Arc<Mutex<LruCache<ChunkId, Known>>>);
 
-/// Passages whose terms are kept: about 4 MB.
+/// What a chunk says, and the terms of it. The text is that of whoever read it, so that it is mostly the very same and
+/// seldom has to be compared.
+struct Known {
+    title: Arc<str>,
+    text: Arc<str>,
+    terms: Terms,
+}
+
+/// Passages whose terms are kept: about 4 MB, and their text.
 const KNOWN: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
 
 // === impl KnownTerms ===
@@ -27,19 +34,26 @@ impl KnownTerms {
     }
 
     pub(super) fn of(&self, passage: &Passage) -> Terms {
-        let mut content = DefaultHasher::new();
-        (&passage.title, &passage.text).hash(&mut content);
-        let key = (passage.chunk, content.finish());
-        // Terms follow from the key alone, so a cache that a panic left behind is still right.
+        // Terms follow from the text beside them alone, so a cache that a panic left behind is still right.
         let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(terms) = known().get(&key) {
-            return Arc::clone(terms);
+        if let Some(known) = known().get(&passage.chunk).filter(|known| known.is_of(passage)) {
+            return Arc::clone(&known.terms);
         }
         let mut terms = [&passage.title, &passage.text].map(|text| wording(text).ids()).concat();
         terms.sort_unstable();
         terms.dedup();
         let terms = Terms::from(terms);
-        known().put(key, Arc::clone(&terms));
+        let (title, text) = (Arc::clone(&passage.title), Arc::clone(&passage.text));
+        known().put(passage.chunk, Known { title, text, terms: Arc::clone(&terms) });
         terms
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    fn is_of(&self, passage: &Passage) -> bool {
+        let same = |a: &Arc<str>, b: &Arc<str>| Arc::ptr_eq(a, b) || a == b;
+        same(&self.title, &passage.title) && same(&self.text, &passage.text)
     }
 }

@@ -1,6 +1,6 @@
 //! A text in, a sparse vector of length at most 1 out: its words, their neighbours, and pieces of its words.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -44,8 +44,8 @@ enum Kind {
     Pieces,
 }
 
-/// How often each feature occurs in a text.
-type Counts = BTreeMap<(Kind, u64), u32>;
+/// How often each feature occurs in a text, ascending by kind and id.
+type Counts = Vec<((Kind, u64), u32)>;
 
 /// The most features that are kept, those of most examples first: what bounds the size of a model.
 const MOST: usize = 1 << 17;
@@ -78,7 +78,7 @@ impl Features {
     pub(super) fn learn(texts: &[&str]) -> (Self, Vec<Vector>) {
         let counted: Vec<Counts> = texts.iter().map(|text| counts(text)).collect();
         let mut seen_in: HashMap<u64, usize> = HashMap::new();
-        for &(_, id) in counted.iter().flat_map(BTreeMap::keys) {
+        for &(_, id) in counted.iter().flatten().map(|(feature, _)| feature) {
             *seen_in.entry(id).or_default() += 1;
         }
         let least = if texts.len() < MANY_EXAMPLES { 1 } else { 2 };
@@ -107,7 +107,7 @@ impl Features {
         let mut shares = 0.0;
         for kind in Kind::ALL {
             let (start, mut squares) = (vector.len(), 0.0);
-            for (&(_, id), &tf) in counts.range((kind, 0)..=(kind, u64::MAX)) {
+            for &((_, id), tf) in counts.iter().filter(|((its, _), _)| *its == kind) {
                 let known = self.known.get(&id);
                 let value = (1.0 + (tf as f32).ln()) * known.map_or(self.unseen, |known| known.idf);
                 squares += value * value;
@@ -133,11 +133,10 @@ fn scale(vector: &mut [(u32, f32)], by: f32) {
 fn counts(text: &str) -> Counts {
     let end = text.char_indices().nth(LONGEST).map_or(text.len(), |(at, _)| at);
     let text = words::fold(&text[..end]);
-    let mut counts = Counts::new();
+    let mut all: Vec<(Kind, u64)> = Vec::new();
     let mut count = |kind, key: &str| {
         // The kind is part of the key, so that a word and a piece that read the same are two features.
-        let id = fnv1a(key.as_bytes()).wrapping_add(kind as u64);
-        *counts.entry((kind, id)).or_default() += 1;
+        all.push((kind, fnv1a(key.as_bytes()).wrapping_add(kind as u64)));
     };
     let mut found: Vec<String> = Vec::new();
     each_term(&text, |term, _| found.push(term.to_owned()));
@@ -160,7 +159,8 @@ fn counts(text: &str) -> Counts {
     {
         pieces(word, |piece| count(Kind::Pieces, piece));
     }
-    counts
+    all.sort_unstable();
+    all.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u32)).collect()
 }
 
 /// The pieces of 2 to [`PIECE`] characters, as a reader sees characters, of a word and the space around it.
@@ -230,6 +230,6 @@ mod tests {
         let (features, _) = Features::learn(&["word"]);
         let long = format!("word {}", "x ".repeat(1 << 20));
         assert!(features.vector(&long).len() < 20);
-        assert!(counts(&long).values().sum::<u32>() < 10_000);
+        assert!(counts(&long).iter().map(|(_, tf)| tf).sum::<u32>() < 10_000);
     }
 }

@@ -111,7 +111,7 @@ fn memory(text: &mut String, history: &History) {
 
 /// Text that cannot close or open a tag, nor end an attribute. Quotes look the same to a reader.
 fn quote(text: &str) -> Cow<'_, str> {
-    if !text.contains(['<', '>', '"']) {
+    if !text.bytes().any(|byte| matches!(byte, b'<' | b'>' | b'"')) {
         return Cow::Borrowed(text);
     }
     text.chars()
