@@ -25,6 +25,8 @@ const EXTRACTIVE: &str = "extractive";
 
 /// What begins an `EMBEDDING_MODEL` that is a directory on this machine.
 const DIRECTORY: &str = "dir:";
+/// Vectors of questions that are remembered: 6 MB of 1,536 numbers each.
+const VECTORS: usize = 1_024;
 
 /// An embedder and what it makes.
 #[derive(Clone)]
@@ -79,7 +81,8 @@ pub(crate) async fn embedder(config: &Config, scope: &TenantScope) -> Result<Emb
     if dimensions == 0 {
         return Err(Error::new(ErrorKind::ProviderInvalid, Stage::Embed));
     }
-    let questions = BoxEmbedder::new(CachedEmbedder::new(service.clone(), model.as_str()));
+    let questions =
+        BoxEmbedder::new(CachedEmbedder::new(service.clone(), model.as_str()).with_capacity(VECTORS));
     Ok(EmbeddingModel { service, questions, name: model.as_str().into(), dimensions })
 }
 

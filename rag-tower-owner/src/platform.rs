@@ -51,6 +51,9 @@ pub(crate) const JOURNAL: u64 = 2 * 1024 * 1024 * 1024;
 const MEND_BATCH: u32 = 64;
 /// Chunks from which documents are put back rather than more of them read.
 const MEND_CHUNKS: usize = 256;
+/// The bytes of answers that are kept, some two thousand for their ten minutes: what many ask is among them, and more would be
+/// most of what a busy server takes.
+const ANSWERS: usize = 8 * 1024 * 1024;
 
 /// Everything that is up.
 pub(crate) struct Platform {
@@ -166,7 +169,9 @@ impl Platform {
             replay::Settings { top_k: config.top_k, vector: embedder.weight(), rerank: true },
             config.max_context_tokens as u64,
         );
-        let cache = AnswerCache::new(CacheOptions::default());
+        let mut kept = CacheOptions::default();
+        kept.max_bytes = ANSWERS;
+        let cache = AnswerCache::new(kept);
         let parts = Parts {
             traces,
             labels,
