@@ -3,12 +3,13 @@
 use std::error::Error as _;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use rag_tower::passage::{ChunkId, DocumentId, Origin};
 use rag_tower::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, ReadPassages, WrongIdentity};
-use rag_tower::postgres::PgDocuments;
+use rag_tower::postgres::{Database, PgDocuments, PgResolver, TenantTx};
 use rag_tower::tenant::TenantId;
 use rag_tower::{Error, ErrorKind};
-use rag_tower_tests::postgres::TestDatabase;
+use rag_tower_tests::postgres::{TestDatabase, run};
 
 use super::support::{id_of, scope};
 
@@ -33,7 +34,11 @@ struct Fees {
 
 impl Fees {
     async fn new(database: &TestDatabase) -> Self {
-        let store = PgDocuments::new(&database.database().await);
+        Self::over(&database.database().await).await
+    }
+
+    async fn over(pool: &Database) -> Self {
+        let store = PgDocuments::new(pool);
         let document = DocumentId::named(TenantId::named("a"), "fees");
         let kept = Document {
             id: document,
@@ -66,6 +71,34 @@ async fn a_read_says_who_the_transaction_was() {
         let identity = read.identity.as_ref().unwrap();
         assert_eq!((read.len(), &*identity.role), (passages, "rag_tenant"));
         assert_eq!(*identity.tenant_setting, *id_of(tenant).to_string());
+    }
+}
+
+/// They are no transactions that somebody begins and ends: role, tenant and key go out with the statement.
+#[tokio::test]
+async fn t22_nothing_is_left_on_a_connection_after_the_reads_of_an_ask() {
+    let database = TestDatabase::migrated().await;
+    // one connection, so that what a read leaves behind meets whoever is next
+    let pool = Database::connect(&database.options().max_connections(1)).await.unwrap();
+    let (fees, keys) = (Fees::over(&pool).await, PgResolver::new(&pool));
+    for abandoned in [false, true] {
+        assert_eq!(fees.read("a").await.unwrap().len(), 1, "the text");
+        assert_eq!(fees.read("a").await.unwrap().len(), 1, "the state alone");
+        assert!(keys.key(&[7; 32]).await.unwrap().is_none());
+        if abandoned {
+            assert!(fees.read("a").now_or_never().is_none());
+            assert!(keys.key(&[7; 32]).now_or_never().is_none());
+        }
+        let mut tx = TenantTx::begin(&pool, &scope("b")).await.unwrap();
+        run(tx.connection(), "ROLLBACK").await;
+        let left: (String, String, String) = sqlx::query_as(
+            "SELECT current_user::text, coalesce(current_setting('rag.tenant_id', true), ''),
+                    coalesce(current_setting('rag.key_hash', true), '')",
+        )
+        .fetch_one(tx.connection())
+        .await
+        .unwrap();
+        assert_eq!(left, ("rag_app".into(), String::new(), String::new()));
     }
 }
 
