@@ -1,12 +1,12 @@
 //! The server and the gateway beside other programs that do such work, in one run on one machine before one model server:
-//! a bare axum proxy, the TensorZero gateway, LiteLLM's proxy, and the server's own design written with FastAPI. Ends with
+//! a bare axum proxy, one that makes the server's calls alone, the TensorZero gateway, LiteLLM's proxy, and the server's own design written with FastAPI. Ends with
 //! Markdown tables, the goals, and one line `RESULT {json}`.
 //!
 //! `cargo bench -p rag-tower-tests --bench peers`
 //!
 //! | argument | what |
 //! |---|---|
-//! | `--only NAME` | this peer beside the model server: `axum`, `gateway`, `tensorzero`, `litellm`, `server` or `fastapi`; may be said again |
+//! | `--only NAME` | this peer beside the model server: `axum`, `calls`, `gateway`, `tensorzero`, `litellm`, `server` or `fastapi`; may be said again |
 //! | `--quick` | one short round: shows that everything runs, and measures nothing |
 //! | `--rounds N`, `--seconds N` | rounds, 5 by default, and the length of each of their parts, 3 by default |
 //!
@@ -14,6 +14,7 @@
 //! `PYTHON` names. A peer that cannot be started is said loudly and left out.
 
 mod asks;
+mod calls;
 mod measure;
 mod pass_through;
 mod peer;
@@ -35,7 +36,7 @@ use crate::peer::Peer;
 use crate::report::{Goal, Report, Row};
 use crate::roles::Role;
 
-const NAMES: [&str; 6] = ["axum", "gateway", "tensorzero", "litellm", "server", "fastapi"];
+const NAMES: [&str; 7] = ["axum", "calls", "gateway", "tensorzero", "litellm", "server", "fastapi"];
 
 /// What is to be done.
 struct Arguments {
@@ -94,6 +95,9 @@ async fn start(arguments: &Arguments) -> (Vec<Peer>, Vec<String>) {
     eprintln!("starting the peers, each twice…");
     if wanted("axum") {
         add("axum", starting::pass_through(&base).await);
+    }
+    if wanted("calls") {
+        add("calls", starting::calls(&base).await);
     }
     if wanted("gateway") {
         add("gateway", starting::gateway(&base).await);

@@ -5,7 +5,7 @@ use rag_tower_tests::qdrant::Qdrant;
 use tokio::net::TcpListener;
 
 use crate::programs::Program;
-use crate::{pass_through, stub};
+use crate::{calls, pass_through, stub};
 
 /// The argument that makes this program something else, before what.
 const ARGUMENT: &str = "--be-the";
@@ -17,11 +17,13 @@ pub(crate) enum Role {
     Stub,
     /// A bare proxy, before the model server's address.
     PassThrough,
+    /// The calls of an answer and nothing between them, before the model server's address; with a database's and a key.
+    Calls,
     /// Qdrant's protocol over Qdrant's engine.
     Qdrant,
 }
 
-const ROLES: [Role; 3] = [Role::Stub, Role::PassThrough, Role::Qdrant];
+const ROLES: [Role; 4] = [Role::Stub, Role::PassThrough, Role::Calls, Role::Qdrant];
 
 // === impl Role ===
 
@@ -30,6 +32,7 @@ impl Role {
         match self {
             Self::Stub => "model-stub",
             Self::PassThrough => "pass-through",
+            Self::Calls => "calls",
             Self::Qdrant => "qdrant",
         }
     }
@@ -54,9 +57,11 @@ impl Role {
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         println!("http://{}", listener.local_addr().expect("an address"));
+        let mut argument = || arguments.next().expect("one more argument");
         match role {
             Self::Stub => stub::serve(listener).await,
-            _ => pass_through::serve(listener, &arguments.next().expect("an upstream")).await,
+            Self::Calls => calls::serve(listener, &argument(), &argument(), &argument()).await,
+            _ => pass_through::serve(listener, &argument()).await,
         }
     }
 }

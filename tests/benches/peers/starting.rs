@@ -73,6 +73,18 @@ pub(crate) async fn pass_through(base: &str) -> Result<Peer, String> {
     Ok(Peer { described: "a bare proxy".into(), ..peer })
 }
 
+/// What the server waits for, and nothing else.
+pub(crate) async fn calls(base: &str) -> Result<Peer, String> {
+    let database = Database::start().await?;
+    let wire = Wire::Chat { path: "/v1/chat/completions", prefix: "" };
+    let start = || Role::Calls.start(&[base, &database.url, DEMO_KEY]);
+    let mut peer = printed("calls", Asks::new(wire, Some(DEMO_KEY.into())), start).await?;
+    peer.described = "a key, an embedding, a row and the model, one after the other".into();
+    peer.processes.stores = vec![database.postmaster];
+    peer._keep.push(Box::new(database));
+    Ok(peer)
+}
+
 /// The example that is a stack of the library's layers, with a row for each call.
 pub(crate) async fn gateway(base: &str) -> Result<Peer, String> {
     let binary = match std::env::var_os("GATEWAY") {
