@@ -252,6 +252,39 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON rag_tower.chat_sessions TO rag_tenant;",
         tests: &["t22_nothing_is_left_on_a_connection_after_commit_and_rollback"],
     },
     Mutation {
+        name: "no-role-of-a-lane",
+        defence: "a connection for the reads of an ask is one role: the login itself may do nothing",
+        patches: &[Patch {
+            file: "rag-tower/src/postgres/database.rs",
+            old: "login = login.options([(\"role\", role.name())]);",
+            new: "login = login.options([(\"application_name\", role.name())]);",
+        }],
+        target: POSTGRES,
+        tests: &["t22_the_reads_of_an_ask_say_whose_they_are_and_leave_nothing"],
+    },
+    Mutation {
+        name: "no-tenant-of-a-lane",
+        defence: "the read of a corpus' state says whose it is: without a tenant every table is empty",
+        patches: &[Patch {
+            file: "migrations/server/20261129000401_lanes.sql",
+            old: "    PERFORM pg_catalog.set_config('rag.tenant_id', of_tenant::text, true);\n",
+            new: "",
+        }],
+        target: POSTGRES,
+        tests: &["t22_the_reads_of_an_ask_say_whose_they_are_and_leave_nothing"],
+    },
+    Mutation {
+        name: "a-lane-that-stays-the-tenants",
+        defence: "that tenant is set for that one read",
+        patches: &[Patch {
+            file: "migrations/server/20261129000401_lanes.sql",
+            old: "of_tenant::text, true);",
+            new: "of_tenant::text, false);",
+        }],
+        target: POSTGRES,
+        tests: &["t22_the_reads_of_an_ask_say_whose_they_are_and_leave_nothing"],
+    },
+    Mutation {
         name: "boot-audit",
         defence: "who connects audits the catalog first",
         patches: &[Patch {

@@ -7,12 +7,25 @@ use crate::patched::{self, Patch};
 
 /// Takes the defences away. What stays is what a program without them would do too: `WHERE tenant_id = …` in each statement,
 /// and the tenant in each search.
-const PATCHES: [Patch<'static>; 11] = [
+const PATCHES: [Patch<'static>; 13] = [
     // a transaction begins, and nothing more is said
     Patch {
         file: "rag-tower/src/postgres/sql.rs",
-        old: r#"    format!("{role}SET LOCAL rag.tenant_id = '{tenant}'; SET LOCAL rag.writer = '{writer}'")"#,
-        new: "    let _ = (role, tenant, writer);\n    String::new()",
+        old: r#"    AssertSqlSafe(format!(
+        "BEGIN{access}; {role}SET LOCAL rag.tenant_id = '{tenant}'; SET LOCAL rag.writer = '{writer}'"
+    ))"#,
+        new: "    let _ = (role, tenant, writer);\n    AssertSqlSafe(format!(\"BEGIN{access}\"))",
+    },
+    // nor is a connection one role and no other
+    Patch {
+        file: "rag-tower/src/postgres/database.rs",
+        old: r#"        login = login.options([("role", role.name())]);"#,
+        new: "        let _ = role;\n        login = login.options::<_, &str, &str>([]);",
+    },
+    Patch {
+        file: "migrations/server/20261129000401_lanes.sql",
+        old: "    PERFORM pg_catalog.set_config('rag.tenant_id', of_tenant::text, true);\n",
+        new: "",
     },
     // by a login that no policy binds
     Patch {
@@ -34,16 +47,16 @@ const PATCHES: [Patch<'static>; 11] = [
     },
     Patch {
         file: "rag-tower/src/postgres/sql.rs",
-        old: "FROM (VALUES (1)) AS always (one) LEFT JOIN rag_tower.corpora v ON v.tenant_id = $1 ",
-        new: "FROM (SELECT * FROM rag_tower.corpora WHERE tenant_id = $1) v ",
+        old: "FROM (VALUES (1)) AS always (one) LEFT JOIN rag_tower.corpora v ON v.tenant_id = $1\n",
+        new: "FROM (SELECT * FROM rag_tower.corpora WHERE tenant_id = $1) v\n",
     },
     Patch {
-        file: "migrations/server/20261129000301_reads.sql",
+        file: "migrations/server/20261129000401_lanes.sql",
         old: "current_user::text, left(pg_catalog.current_setting('rag.tenant_id', true), 64), v.version",
         new: "''::text, ''::text, v.version",
     },
     Patch {
-        file: "migrations/server/20261129000301_reads.sql",
+        file: "migrations/server/20261129000401_lanes.sql",
         old: "FROM (VALUES (1)) AS always (one) LEFT JOIN rag_tower.corpora v ON v.tenant_id = of_tenant;",
         new: "FROM (SELECT * FROM rag_tower.corpora WHERE tenant_id = of_tenant) v;",
     },

@@ -426,8 +426,8 @@ const PUT_TOGETHER: &[(&str, usize, &str)] = &[
     ("rag-tower/src/postgres/rollups/check.rs", 1, "a line of a report, which is no statement"),
     (
         "rag-tower/src/postgres/sql.rs",
-        3,
-        "a role of ours, UUIDs, a number and the digits of a hash; a simple query takes no parameters",
+        2,
+        "a role of ours, a UUID and a number; a simple query takes no parameters",
     ),
     (
         "rag-tower-owner/src/owner_store/page.rs",

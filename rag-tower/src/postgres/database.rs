@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
-use sqlx::{Postgres, Transaction};
+use sqlx::{Encode, Postgres, Transaction, Type};
 
 use super::audit::Finding;
 use super::error::DatabaseError;
@@ -30,10 +30,18 @@ pub struct DatabaseOptions {
 #[derive(Clone)]
 pub struct Database {
     pool: PgPool,
-    /// For the short reads of every ask, unless there are too few connections. A process of Postgres that has just worked is
-    /// faster than one that rested, so a few do them all, where they also never wait for longer work.
-    reads: Option<PgPool>,
+    lanes: Option<Lanes>,
     login: Login,
+}
+
+/// For the two short reads of every ask: connections that are one role as long as they live, and only ever call one function,
+/// which says itself whose call it is, for that call alone. Nothing is to be said before it or undone after it, so a read is
+/// one message to a prepared statement. They are few: a process of Postgres that has just worked is faster than one that
+/// rested, and here nobody waits for longer work.
+#[derive(Clone)]
+struct Lanes {
+    tenant: PgPool,
+    resolver: PgPool,
 }
 
 /// What a login is, which says how its transactions begin.
@@ -103,11 +111,8 @@ impl DatabaseOptions {
         self
     }
 
-    /// That of transactions and that of short reads, as many connections as there are processors, of which both have at most
-    /// this many.
-    async fn pools(&self) -> Result<(PgPool, Option<PgPool>), DatabaseError> {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let reads = u32::try_from(processors).unwrap_or(u32::MAX).min(self.max_connections / 4);
+    /// That of transactions; the lanes are beside it.
+    async fn pool(&self) -> Result<PgPool, DatabaseError> {
         let mut options = PgConnectOptions::from_str(&self.url)
             .map_err(|error| DatabaseError::InvalidUrl(Arc::new(error)))?
             .application_name("rag-tower")
@@ -115,16 +120,24 @@ impl DatabaseOptions {
         if !self.cache_statements {
             options = options.statement_cache_capacity(0);
         }
-        let pool = PgPoolOptions::new()
-            .max_connections(self.max_connections - reads)
+        PgPoolOptions::new()
+            .max_connections(self.max_connections - 2 * self.each_lane())
             .acquire_timeout(self.acquire_timeout)
             // no ping before each use: the first statement of a transaction finds out, and another connection is taken
             .test_before_acquire(false)
             .connect_with(options)
             .await
-            .map_err(|error| DatabaseError::Connect(Arc::new(error)))?;
-        let reads = (reads > 0).then(|| another(&pool, reads));
-        Ok((pool, reads))
+            .map_err(|error| DatabaseError::Connect(Arc::new(error)))
+    }
+
+    /// The connections of a lane: together as many as there are processors, and a quarter of all at most. None behind PgBouncer,
+    /// where the next transaction may be another session's.
+    fn each_lane(&self) -> u32 {
+        if !self.cache_statements {
+            return 0;
+        }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        u32::try_from(processors / 2).unwrap_or(u32::MAX).max(1).min(self.max_connections / 8)
     }
 }
 
@@ -148,8 +161,10 @@ impl Database {
     /// bypasses row-level security or owns the tables, a table without a forced policy, a view that reads past one.
     /// [`DatabaseError::Unwritable`] when it is a read-only standby or its disk is full.
     pub async fn connect(options: &DatabaseOptions) -> Result<Self, DatabaseError> {
-        let (pool, reads) = options.pools().await?;
-        let database = Self { pool, reads, login: Login::Server };
+        let pool = options.pool().await?;
+        let each = options.each_lane();
+        let lanes = (each > 0).then(|| Lanes::beside(&pool, each));
+        let database = Self { pool, lanes, login: Login::Server };
         audit::check(&database).await?;
         Ok(database)
     }
@@ -163,9 +178,9 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Connect`].
     pub async fn connect_own(options: &DatabaseOptions) -> Result<Self, DatabaseError> {
-        let (pool, reads) = options.pools().await?;
+        let pool = options.pool().await?;
         let bypasses = sqlx::query_scalar(sql::LOGIN_BYPASSES).fetch_one(&pool).await?;
-        Ok(Self { pool, reads, login: Login::Own { bypasses } })
+        Ok(Self { pool, lanes: None, login: Login::Own { bypasses } })
     }
 
     /// Another pool of the same login, of at most this many connections: for what is written in the background, which must
@@ -173,7 +188,7 @@ impl Database {
     /// again: login and schema are those that were.
     #[must_use]
     pub fn aside(&self, connections: u32) -> Self {
-        Self { pool: another(&self.pool, connections.max(1)), reads: None, login: self.login }
+        Self { pool: another(&self.pool, connections.max(1), None), lanes: None, login: self.login }
     }
 
     /// Closes every connection, after the transactions that are open have ended.
@@ -245,19 +260,22 @@ impl Database {
         .await
     }
 
-    /// The rows of one statement that reads, as `role`, for `tenant` or for nobody, with this for its `$1`: a transaction of
-    /// its own in a single round trip.
-    pub(super) async fn read(
+    /// One read by a function of the schema, whose `$1` is `argument`: as a tenant, whose the function sets itself, or as the
+    /// resolver.
+    pub(super) async fn read<'q, A>(
         &self,
         role: Role,
-        tenant: Option<uuid::Uuid>,
         statement: &'static str,
-        argument: sql::Digits<'_>,
-    ) -> Result<Vec<PgRow>, DatabaseError> {
-        let role_name = self.name_of(role)?;
-        let pool = self.reads.as_ref().unwrap_or(&self.pool);
-        living(pool, || sqlx::raw_sql(sql::only(role_name, tenant, statement, argument)).fetch_all(pool))
-            .await
+        argument: A,
+    ) -> Result<Vec<PgRow>, DatabaseError>
+    where
+        A: Copy + Send + Sync + Encode<'q, Postgres> + Type<Postgres> + 'q,
+    {
+        let Some(lane) = self.lanes.as_ref().and_then(|lanes| lanes.of(role)) else {
+            let mut tx = self.begin(role, None).await?;
+            return Ok(sqlx::query(statement).bind(argument).fetch_all(&mut *tx).await?);
+        };
+        living(lane, || sqlx::query(statement).bind(argument).fetch_all(lane)).await
     }
 
     /// The role that a transaction becomes; none for a login of its own.
@@ -269,7 +287,8 @@ impl Database {
     }
 
     fn pools(&self) -> impl Iterator<Item = &PgPool> {
-        std::iter::once(&self.pool).chain(&self.reads)
+        let lanes = self.lanes.iter().flat_map(|Lanes { tenant, resolver }| [tenant, resolver]);
+        std::iter::once(&self.pool).chain(lanes)
     }
 
     /// True for an application's own login, which owns the trace tables.
@@ -308,14 +327,36 @@ where
     Ok(first().await?)
 }
 
-/// A pool of the same login, which opens its first connection when it is needed.
-fn another(pool: &PgPool, connections: u32) -> PgPool {
+/// As many connections as this to the same database, made when they are needed; for a role, they are that role.
+fn another(pool: &PgPool, connections: u32, role: Option<Role>) -> PgPool {
+    let mut login = (*pool.connect_options()).clone();
+    if let Some(role) = role {
+        login = login.options([("role", role.name())]);
+    }
     let options = pool.options().clone().min_connections(0).max_connections(connections);
-    options.connect_lazy_with((*pool.connect_options()).clone())
+    options.connect_lazy_with(login)
 }
 
 fn most(pool: &PgPool) -> u32 {
     pool.options().get_max_connections()
+}
+
+// === impl Lanes ===
+
+impl Lanes {
+    /// `each` connections for each of the roles.
+    fn beside(pool: &PgPool, each: u32) -> Self {
+        let lane = |role| another(pool, each, Some(role));
+        Self { tenant: lane(Role::Tenant), resolver: lane(Role::Resolver) }
+    }
+
+    fn of(&self, role: Role) -> Option<&PgPool> {
+        match role {
+            Role::Tenant => Some(&self.tenant),
+            Role::Resolver => Some(&self.resolver),
+            _ => None,
+        }
+    }
 }
 
 // === impl Role ===

@@ -15,7 +15,7 @@ use super::database::{Database, Role};
 use super::error::DatabaseError;
 use super::known_texts::{KnownTexts, State};
 use super::shared_read::SharedReads;
-use super::sql::{self, Digits};
+use super::sql;
 use super::tenant_tx::TenantTx;
 use super::text::clean;
 use crate::error::{Error, ErrorKind, Stage};
@@ -292,8 +292,7 @@ impl PgDocuments {
     /// Who reads, and the state of the corpus, if there is one.
     async fn state(&self, scope: &TenantScope) -> Result<(DatabaseIdentity, Option<State>), DatabaseError> {
         let tenant = scope.tenant().as_uuid();
-        let (statement, id) = (sql::CORPUS_STATE, Digits::Uuid(tenant));
-        let rows = self.database.read(Role::Tenant, Some(tenant), statement, id).await?;
+        let rows = self.database.read(Role::Tenant, sql::CORPUS_STATE, tenant).await?;
         Ok(reader(rows.first().ok_or(sqlx::Error::RowNotFound)?)?)
     }
 

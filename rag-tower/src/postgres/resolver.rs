@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::database::{Database, Role as DbRole};
 use super::error::DatabaseError;
 use super::shared_read::SharedReads;
-use super::sql::{self, Digits};
+use super::sql;
 use crate::error::{Error, Stage};
 use crate::tenant::{ApiKeys, BranchId, Branches, Grant, KeyHash, Role, TenantId, TenantNames};
 
@@ -85,8 +85,7 @@ impl PgResolver {
     }
 
     async fn read_key(&self, sha256: &[u8; 32]) -> Result<Option<KeyFacts>, DatabaseError> {
-        let hash = Digits::Bytes(sha256);
-        let rows = self.database.read(DbRole::Resolver, None, sql::RESOLVE_KEY, hash).await?;
+        let rows = self.database.read(DbRole::Resolver, sql::RESOLVE_KEY, sha256).await?;
         rows.first().map(key_facts).transpose()
     }
 

@@ -1,6 +1,5 @@
 //! Every statement that is sent while serving, in one place, so that one test can prepare them all.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
@@ -18,52 +17,11 @@ pub(super) fn begin(
 ) -> AssertSqlSafe<String> {
     // what the owner reads is short however costly its plan looks: to compile it would take longer than to run it
     let access = if read_only { " READ ONLY; SET LOCAL jit = off" } else { "" };
-    AssertSqlSafe(format!("BEGIN{access}; {}", becoming(role, tenant, writer)))
-}
-
-/// A whole transaction in one round trip, and one that Postgres ends itself: who reads, and one statement with this for its
-/// `$1`. Planned each time it is sent, so it should call a function, which keeps its plan.
-pub(super) fn only(
-    role: Option<&'static str>,
-    tenant: Option<Uuid>,
-    statement: &'static str,
-    argument: Digits<'_>,
-) -> AssertSqlSafe<String> {
-    let statement = statement.replace("$1", &argument.literal());
-    AssertSqlSafe(format!("{}; {statement}", becoming(role, tenant, "")))
-}
-
-/// What may stand in a statement's text: digits of ours, nothing that anyone wrote.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Digits<'a> {
-    Uuid(Uuid),
-    Bytes(&'a [u8]),
-}
-
-fn becoming(role: Option<&'static str>, tenant: Option<Uuid>, writer: &'static str) -> String {
     let role = role.map(|role| format!("SET LOCAL ROLE {role}; ")).unwrap_or_default();
     let tenant = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
-    format!("{role}SET LOCAL rag.tenant_id = '{tenant}'; SET LOCAL rag.writer = '{writer}'")
-}
-
-// === impl Digits ===
-
-impl Digits<'_> {
-    fn literal(self) -> String {
-        match self {
-            Self::Uuid(id) => format!("'{id}'::uuid"),
-            Self::Bytes(bytes) => {
-                let mut literal = String::with_capacity(12 + 2 * bytes.len());
-                literal.push_str("'\\x");
-                for byte in bytes {
-                    // writing to a string cannot fail
-                    let _ = write!(literal, "{byte:02x}");
-                }
-                literal.push_str("'::bytea");
-                literal
-            }
-        }
-    }
+    AssertSqlSafe(format!(
+        "BEGIN{access}; {role}SET LOCAL rag.tenant_id = '{tenant}'; SET LOCAL rag.writer = '{writer}'"
+    ))
 }
 
 /// The longest that a statement of this transaction may take from here on.
@@ -86,20 +44,6 @@ macro_rules! counts {
     () => {
         "requests, errors, abstained, cancelled, limited, estimated, priced, input_tokens, output_tokens, cost_nanos,
              latency_us, ttft_us, feedback_up, feedback_down, handoffs"
-    };
-}
-
-/// Who reads, and the state that the corpus is in.
-macro_rules! reader {
-    () => {
-        "current_user::text, left(pg_catalog.current_setting('rag.tenant_id', true), 64), v.version, v.updated_at"
-    };
-}
-
-/// One row, whether there is a corpus or not.
-macro_rules! from_corpus {
-    () => {
-        " FROM (VALUES (1)) AS always (one) LEFT JOIN rag_tower.corpora v ON v.tenant_id = $1 "
     };
 }
 
@@ -756,13 +700,13 @@ statements! {
     TENANT CORPUS_STATE = "SELECT * FROM rag_tower.corpus_state($1)";
     /// The same, and with it the chunks of `$2`; or, in the state of `$4` and `$5`, only those of `$3`. They are looked up one by
     /// one, so that what else the tenant has does not matter.
-    TENANT PASSAGES = concat!(
-        "SELECT ", reader!(), ", c.id, c.document_id, c.branch_id, c.tenant_id, c.seq, d.title, d.file_name, c.text",
-        from_corpus!(),
-        "LEFT JOIN LATERAL unnest(CASE WHEN v.version = $4 AND v.updated_at = $5 THEN $3::uuid[] ELSE $2::uuid[] END) AS w (id) ON true
+    TENANT PASSAGES =
+        "SELECT current_user::text, left(pg_catalog.current_setting('rag.tenant_id', true), 64), v.version, v.updated_at,
+             c.id, c.document_id, c.branch_id, c.tenant_id, c.seq, d.title, d.file_name, c.text
+         FROM (VALUES (1)) AS always (one) LEFT JOIN rag_tower.corpora v ON v.tenant_id = $1
+         LEFT JOIN LATERAL unnest(CASE WHEN v.version = $4 AND v.updated_at = $5 THEN $3::uuid[] ELSE $2::uuid[] END) AS w (id) ON true
          LEFT JOIN rag_tower.chunks c ON c.tenant_id = $1 AND c.id = w.id
-         LEFT JOIN rag_tower.documents d ON d.tenant_id = c.tenant_id AND d.id = c.document_id",
-    );
+         LEFT JOIN rag_tower.documents d ON d.tenant_id = c.tenant_id AND d.id = c.document_id";
     TENANT FREQUENCIES =
         "SELECT term, chunks FROM rag_tower.document_frequencies WHERE tenant_id = $1 AND term = ANY ($2)
          UNION ALL SELECT -1, chunks FROM rag_tower.corpora WHERE tenant_id = $1

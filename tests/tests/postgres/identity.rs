@@ -74,7 +74,36 @@ async fn a_read_says_who_the_transaction_was() {
     }
 }
 
-/// They are no transactions that somebody begins and ends: role, tenant and key go out with the statement.
+/// Their connections are one role for good, and of a tenant for one call: what a call finds before it says whose it is must be
+/// nobody.
+#[tokio::test]
+async fn t22_the_reads_of_an_ask_say_whose_they_are_and_leave_nothing() {
+    let database = TestDatabase::migrated().await;
+    // one connection for each of the two
+    let pool = Database::connect(&database.options().max_connections(8)).await.unwrap();
+    let (fees, keys) = (Fees::over(&pool).await, PgResolver::new(&pool));
+    for (tenant, passages) in [("a", 1), ("b", 0), ("a", 1)] {
+        let read = fees.read(tenant).await.unwrap();
+        let identity = read.identity.as_ref().unwrap();
+        assert_eq!((read.len(), &*identity.role), (passages, "rag_tenant"));
+        assert_eq!(*identity.tenant_setting, *id_of(tenant).to_string());
+        assert!(keys.key(&[7; 32]).await.unwrap().is_none());
+    }
+    let found = "CREATE OR REPLACE FUNCTION rag_tower.corpus_state(of_tenant uuid)
+            RETURNS TABLE (reader text, tenant_setting text, version bigint, updated_at timestamptz) LANGUAGE sql AS
+            $$ SELECT current_user::text, current_setting('rag.tenant_id', true), NULL::bigint, NULL::timestamptz $$";
+    database.run_as_admin(found).await;
+    for abandoned in [false, true] {
+        if abandoned {
+            assert!(fees.read("a").now_or_never().is_none());
+        }
+        let refused = fees.read("a").await.unwrap_err();
+        let WrongIdentity(identity) = refused.source().unwrap().downcast_ref::<WrongIdentity>().unwrap();
+        assert_eq!((&*identity.role, &*identity.tenant_setting), ("rag_tenant", ""));
+    }
+}
+
+/// Where connections are too few for that, the reads are transactions like others.
 #[tokio::test]
 async fn t22_nothing_is_left_on_a_connection_after_the_reads_of_an_ask() {
     let database = TestDatabase::migrated().await;
