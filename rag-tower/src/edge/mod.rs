@@ -6,6 +6,7 @@
 
 mod convert;
 mod files;
+mod known_points;
 mod store;
 
 pub use self::files::Opened;

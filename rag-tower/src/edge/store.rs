@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use qdrant_edge::{
-    CountRequest, EdgeShard, Filter, PointId, QueryRequest, ScoredPoint, WithPayloadInterface,
+    CountRequest, EdgeShard, Filter, PointId, QueryRequest, ScoredPoint, UpdateOperation,
+    WithPayloadInterface,
 };
 use tokio::sync::Semaphore;
 
 use super::convert;
 use super::files::{DIMENSIONS, Directory, Opened};
+use super::known_points::KnownPoints;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::passage::{DocumentId, Found};
 use crate::points::{BRANCH, DOCUMENT, EXACT_UP_TO, TENANT, Visible};
@@ -59,6 +61,9 @@ struct Inner {
     reads: Arc<Semaphore>,
     writer: Arc<Semaphore>,
     written: AtomicUsize,
+    /// The most points that there can be: those that were there, and those written since.
+    at_most: AtomicUsize,
+    known: KnownPoints,
 }
 
 /// Room that the disk must have before a write, in bytes: more than one document and the engine's next files take.
@@ -205,7 +210,8 @@ impl VectorStore for EdgeStore {
         let count = points.len();
         let operation = convert::upsert(scope, points)?;
         self.write(move |inner| {
-            inner.shard.update(operation).map_err(convert::failed(Stage::Ingest))?;
+            inner.at_most.fetch_add(count, Ordering::Relaxed);
+            inner.update(operation)?;
             inner.written.fetch_add(count, Ordering::Relaxed);
             Ok(())
         })
@@ -221,7 +227,7 @@ impl VectorStore for EdgeStore {
             return Ok(());
         }
         let operation = convert::delete(&Visible::documents(scope, documents))?;
-        self.write(move |inner| inner.shard.update(operation).map_err(convert::failed(Stage::Ingest))).await
+        self.write(move |inner| inner.update(operation)).await
     }
 
     async fn search(&self, scope: &TenantScope, query: &VectorQuery) -> Result<Vec<Hit>, Error> {
@@ -313,11 +319,23 @@ impl Inner {
             reads: Arc::new(Semaphore::new(processors * 2)),
             writer: Arc::new(Semaphore::new(1)),
             written: AtomicUsize::new(0),
+            at_most: AtomicUsize::new(info.points_count),
+            known: KnownPoints::new(),
         })
     }
 
-    /// True when a scope, by its filter, has few enough points to compare all of them.
+    /// Changes points; what was known of any of them is read again.
+    fn update(&self, operation: UpdateOperation) -> Result<(), Error> {
+        let updated = self.shard.update(operation).map_err(convert::failed(Stage::Ingest));
+        self.known.forget();
+        updated.map(drop)
+    }
+
+    /// True when a scope, by its filter, has few enough points to compare all of them, as it has when all scopes together do.
     fn is_small(&self, filter: Filter) -> Result<bool, Error> {
+        if self.at_most.load(Ordering::Relaxed) <= EXACT_UP_TO {
+            return Ok(true);
+        }
         let count = CountRequest { filter: Some(filter), exact: false };
         let points = self.shard.count(count).map_err(convert::failed(Stage::Retrieve))?;
         Ok(points <= EXACT_UP_TO)
@@ -342,25 +360,37 @@ impl Inner {
         let worst = last.map_or(0.0, |(_, score)| *score);
         ranked.retain(|(_, score)| *score >= worst);
 
-        let wanted: Vec<_> = ranked.iter().map(|(id, _)| *id).collect();
-        let records = self
-            .shard
-            .retrieve(&wanted, Some(WithPayloadInterface::Bool(true)), None)
-            .map_err(convert::failed(Stage::Retrieve))?;
-        let (scores, dense, sparse): (HashMap<_, _>, _, _) =
-            (ranked.into_iter().collect(), found(&dense), found(&sparse));
-        let mut hits = records
-            .iter()
-            .map(|record| {
-                let id = record.id;
-                let score = scores.get(&id).copied().unwrap_or_default();
-                let hit = convert::hit_of(record.payload.as_ref(), score)?;
-                Ok(FusedHit { hit, dense: dense.get(&id).copied(), sparse: sparse.get(&id).copied() })
-            })
-            .collect::<Result<Vec<_>, Error>>()?;
+        let points = self.points(ranked.iter().map(|(id, _)| *id))?;
+        let (dense, sparse) = (found(&dense), found(&sparse));
+        let mut hits = Vec::with_capacity(ranked.len());
+        for (id, score) in ranked {
+            // one that is not there was deleted meanwhile
+            if let Some(point) = points.get(&id) {
+                let hit = Hit { score, ..point.clone() };
+                hits.push(FusedHit { hit, dense: dense.get(&id).copied(), sparse: sparse.get(&id).copied() });
+            }
+        }
         hits.sort_by(|a, b| b.hit.score.total_cmp(&a.hit.score).then(a.hit.chunk.cmp(&b.hit.chunk)));
         hits.truncate(query.limit);
         Ok(hits)
+    }
+
+    /// What the points' payloads say, without a score: as it is known, or read.
+    fn points(&self, ids: impl Iterator<Item = PointId>) -> Result<HashMap<PointId, Hit>, Error> {
+        let (began, mut points, missing) = self.known.get(ids);
+        if !missing.is_empty() {
+            let records = self
+                .shard
+                .retrieve(&missing, Some(WithPayloadInterface::Bool(true)), None)
+                .map_err(convert::failed(Stage::Retrieve))?;
+            let mut read = Vec::with_capacity(records.len());
+            for record in &records {
+                read.push((record.id, convert::hit_of(record.payload.as_ref(), 0.0)?));
+            }
+            self.known.put(began, &read);
+            points.extend(read);
+        }
+        Ok(points)
     }
 
     /// Optimises the index when enough was written. The caller holds the writer's permit.
