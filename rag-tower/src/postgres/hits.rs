@@ -1,7 +1,10 @@
-//! The hits of a row as they are kept: one entry for a chunk with what each source said of it, where a row in memory has one
-//! for each source. That is half the text, and reading it as JSON is the greater part of what a row costs Postgres.
+//! The hits of a row as they are kept: a line for each fact, where a row in memory has a record for each source of a chunk.
+//! That is half of what they take on disk, and Postgres reads it in a fifth of the time: to read JSON with twenty objects was
+//! the greater part of what a row costs it.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,9 +13,22 @@ use serde_json::{Value, json};
 use crate::passage::{ChunkId, DocumentId};
 use crate::trace::HitRecord;
 
-/// A chunk. `by` has the rank and the score that each source gave it.
-#[derive(Debug, Serialize, Deserialize)]
+/// What was found of each chunk, in order: the words at one place in all lines are about one chunk.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Kept {
+    chunk: String,
+    document: String,
+    fused: String,
+    /// `1` when it was in the prompt, else `0`.
+    used: String,
+    /// For each source the rank and the score that it gave, `3:0.25`, or `-`.
+    by: BTreeMap<Arc<str>, String>,
+}
+
+/// How a chunk was kept before: an object, with the rank and the score of each source.
+#[derive(Debug, Deserialize)]
+struct Older {
     chunk: ChunkId,
     document: DocumentId,
     fused: f32,
@@ -20,47 +36,126 @@ pub(super) struct Kept {
     by: BTreeMap<Arc<str>, (u32, f32)>,
 }
 
-/// As they are kept. What two hits of one chunk say differently keeps them apart, so nothing is lost.
-pub(super) fn kept(hits: &[HitRecord]) -> Vec<Kept> {
-    let mut all: Vec<Kept> = Vec::with_capacity(hits.len() / 2 + 1);
-    for HitRecord { source, rank, chunk, document, score, fused, used } in hits {
-        let same = |last: &&mut Kept| {
-            (last.chunk, last.document, last.fused, last.used) == (*chunk, *document, *fused, *used)
-                && !last.by.contains_key(source)
-        };
-        let said = (*rank, *score);
-        match all.last_mut().filter(same) {
-            Some(last) => drop(last.by.insert(Arc::clone(source), said)),
-            None => all.push(Kept {
-                chunk: *chunk,
-                document: *document,
-                fused: *fused,
-                used: *used,
-                by: BTreeMap::from([(Arc::clone(source), said)]),
-            }),
+/// What one source says of each chunk.
+struct Line<'a> {
+    source: &'a Arc<str>,
+    text: String,
+    words: usize,
+}
+
+const NOTHING: &str = "-";
+
+/// As they are kept; none without hits. What two hits of one chunk say differently keeps them apart, so nothing is lost.
+pub(super) fn kept(hits: &[HitRecord]) -> Option<Kept> {
+    let mut kept = Kept::default();
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    let mut chunks = 0;
+    let mut last: Option<&HitRecord> = None;
+    for hit in hits {
+        let at = lines.iter().position(|line| line.source == &hit.source).unwrap_or_else(|| {
+            lines.push(Line { source: &hit.source, text: String::new(), words: 0 });
+            lines.len() - 1
+        });
+        let line = &mut lines[at];
+        let of = |hit: &HitRecord| (hit.chunk, hit.document, hit.fused, hit.used);
+        if line.words == chunks || last.is_none_or(|last| of(last) != of(hit)) {
+            chunks += 1;
+            add(&mut kept.chunk, hit.chunk);
+            add(&mut kept.document, hit.document);
+            add(&mut kept.fused, hit.fused);
+            add(&mut kept.used, u8::from(hit.used));
         }
+        line.fill(chunks - 1);
+        line.add(format_args!("{}:{}", hit.rank, hit.score));
+        last = Some(hit);
     }
-    all
+    for mut line in lines {
+        line.fill(chunks);
+        kept.by.insert(Arc::clone(line.source), line.text);
+    }
+    last.is_some().then_some(kept)
 }
 
 /// The column `hits` of a row as it is in memory: an array with a [`HitRecord`] for each source of a chunk. In the column there
-/// is one object for a chunk, `{"chunk", "document", "fused", "used", "by": {source: [rank, score]}}`. Older rows hold an
-/// object for each source, which stays as it is; so does what is neither.
+/// is one object, `{"chunk", "document", "fused", "used", "by": {source: …}}`, whose texts hold a word for each chunk, in one
+/// order. Older rows hold an array of objects, for chunks or for each source of a chunk, which are read too; what is none of
+/// this stays as it is.
 #[must_use]
 pub fn hits_of_row(column: Value) -> Value {
-    let Value::Array(entries) = column else { return column };
-    let mut hits = Vec::with_capacity(entries.len() * 2);
-    for entry in entries {
-        match Kept::deserialize(&entry) {
-            Ok(Kept { chunk, document, fused, used, by }) => {
-                hits.extend(by.into_iter().map(|(source, (rank, score))| {
-                    json!(HitRecord { source, rank, chunk, document, score, fused, used })
-                }));
+    let hits = match &column {
+        Value::Object(_) => Kept::deserialize(&column).ok().and_then(|kept| kept.read()),
+        Value::Array(entries) => Some(entries.iter().flat_map(older).collect()),
+        _ => None,
+    };
+    hits.map_or(column, Value::Array)
+}
+
+// === impl Kept ===
+
+impl Kept {
+    /// The hits; none when the lines do not fit each other.
+    fn read(self) -> Option<Vec<Value>> {
+        let chunks: Vec<ChunkId> = words(&self.chunk)?;
+        let documents: Vec<DocumentId> = words(&self.document)?;
+        let (fused, used): (Vec<f32>, Vec<u8>) = (words(&self.fused)?, words(&self.used)?);
+        let by: Vec<(Arc<str>, Vec<String>)> =
+            self.by.into_iter().map(|(source, line)| Some((source, words(&line)?))).collect::<Option<_>>()?;
+        let mut hits = Vec::with_capacity(chunks.len() * by.len());
+        for (at, chunk) in chunks.into_iter().enumerate() {
+            let (document, fused, used) = (*documents.get(at)?, *fused.get(at)?, *used.get(at)? == 1);
+            for (source, said) in by.iter().map(|(source, said)| (source, said.get(at))) {
+                let said = said?;
+                if said == NOTHING {
+                    continue;
+                }
+                let (rank, score) = said.split_once(':')?;
+                let (rank, score) = (rank.parse().ok()?, score.parse().ok()?);
+                let source = Arc::clone(source);
+                hits.push(json!(HitRecord { source, rank, chunk, document, score, fused, used }));
             }
-            Err(_) => hits.push(entry),
+        }
+        Some(hits)
+    }
+}
+
+// === impl Line ===
+
+impl Line<'_> {
+    /// Says nothing of chunks until there is a word for each of so many.
+    fn fill(&mut self, chunks: usize) {
+        while self.words < chunks {
+            self.add(NOTHING);
         }
     }
-    Value::Array(hits)
+
+    fn add(&mut self, word: impl Display) {
+        add(&mut self.text, word);
+        self.words += 1;
+    }
+}
+
+/// An entry of an array: of a chunk, or of something else, which stays as it is.
+fn older(entry: &Value) -> Vec<Value> {
+    let Ok(Older { chunk, document, fused, used, by }) = Older::deserialize(entry) else {
+        return vec![entry.clone()];
+    };
+    let hit =
+        |(source, (rank, score))| json!(HitRecord { source, rank, chunk, document, score, fused, used });
+    by.into_iter().map(hit).collect()
+}
+
+fn add(line: &mut String, word: impl Display) {
+    use std::fmt::Write;
+
+    if !line.is_empty() {
+        line.push(' ');
+    }
+    // writing to a string cannot fail
+    let _ = write!(line, "{word}");
+}
+
+fn words<T: FromStr>(line: &str) -> Option<Vec<T>> {
+    line.split(' ').map(|word| word.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -92,20 +187,28 @@ mod tests {
             hit("sparse", 3, 2, 0.2, true),
             hit("sparse", 4, 2, 0.2, true),
         ];
-        let kept = kept(&hits);
-        assert_eq!(kept.len(), 5);
-        let column = json!(kept);
-        let first = json!({"dense": [1, 0.25], "sparse": [2, 0.25]});
-        assert_eq!((&column[0]["by"], &column[0]["used"]), (&first, &json!(true)));
+        let column = json!(kept(&hits));
+        assert_eq!(
+            column["by"],
+            json!({"dense": "1:0.25 2:0.25 3:0.25 - -", "sparse": "2:0.25 - - 3:0.25 4:0.25"})
+        );
+        assert_eq!((&column["used"], &column["fused"]), (&json!("1 0 0 1 1"), &json!("0.5 0.1 0.2 0.2 0.2")));
         assert_eq!(hits_of_row(column), json!(hits));
+        assert!(kept(&[]).is_none());
         assert_eq!(hits_of_row(json!([])), json!([]));
     }
 
     #[test]
     fn rows_of_before_and_of_others_stay_as_they_are() {
-        let before = json!([hit("dense", 1, 1, 0.5, true)]);
-        assert_eq!(hits_of_row(before.clone()), before);
-        for other in [json!(null), json!({"a": 1}), json!([1, {"chunk": "x"}, []])] {
+        let (dense, sparse) = (hit("dense", 1, 1, 0.5, true), hit("sparse", 2, 1, 0.5, true));
+        assert_eq!(hits_of_row(json!([dense])), json!([dense]));
+        let by = json!({"dense": [1, 0.25], "sparse": [2, 0.25]});
+        let chunk =
+            json!([{"chunk": dense.chunk, "document": dense.document, "fused": 0.5, "used": true, "by": by}]);
+        assert_eq!(hits_of_row(chunk), json!([dense, sparse]));
+        let mut short = json!(kept(&[dense, sparse]));
+        short["fused"] = json!("");
+        for other in [json!(null), json!({"a": 1}), json!([1, {"chunk": "x"}, []]), short] {
             assert_eq!(hits_of_row(other.clone()), other);
         }
     }

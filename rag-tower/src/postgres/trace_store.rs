@@ -144,7 +144,7 @@ fn insert_statement(rows: &[TraceRow]) -> QueryScalar<'_, Postgres, Uuid, PgArgu
         .bind(all(rows, |row| json_of(&row.sources)))
         .bind(all(rows, |row| json_of(&row.tool_metadata)))
         .bind(all(rows, spans))
-        .bind(all(rows, |row| json_of(&hits::kept(&row.hits))))
+        .bind(all(rows, |row| hits::kept(&row.hits).map_or_else(|| "[]".into(), |kept| json_of(&kept))))
         .bind(all(rows, |row| search_text::of_row(row.question.as_deref(), row.answer.as_deref())))
         .bind(all(rows, |row| row.receipt.as_ref().map(json_of)))
 }
