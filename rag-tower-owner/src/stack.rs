@@ -16,11 +16,12 @@ use rag_tower::rescue::RescueLayer;
 use rag_tower::retrieve::FusedSource;
 use rag_tower::route::{KeywordClassifier, LlmClassifier, RouteLayer};
 use rag_tower::stage::{
-    ConfidenceLayer, DiversifyLayer, EmbedLayer, Generate, LexicalRerank, PromptLayer, RerankLayer,
+    ConfidenceLayer, DiversifyLayer, EmbedLayer, Generate, Lazy, LexicalRerank, PromptLayer, RerankLayer,
     RetrieveLayer, Retrieved,
 };
 use rag_tower::trace::{Prices, TraceLayer, TraceSink};
 use rag_tower::{Answer, BoxAskService, Error, Pipeline};
+use tower::layer::layer_fn;
 use tower::util::{BoxCloneSyncService, Either};
 use tower::{Layer, ServiceBuilder};
 
@@ -136,13 +137,14 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
         .layer(rewrite)
         // the question's vector
         .embed(EmbedLayer::new(embedder))
+        .layer(layer_fn(Lazy::new))
         // by meaning and by words in one call, fused by rank; the text is read once
         .retrieve(RetrieveLayer::new(source).with_limit(CANDIDATES * config.top_k))
         // the question's own words decide among them
         .rerank(RerankLayer::new(LexicalRerank::new()))
         // "I don't know" rather than an answer from passages that do not fit, before anything is paid for
         .confidence(ConfidenceLayer::new(LexicalRerank::FLOOR))
-        .service(answer);
+        .service(Lazy::new(answer));
 
     let keywords = KeywordClassifier::new(book);
     let classifier = match router {
@@ -169,10 +171,12 @@ pub(crate) fn stack(config: &Config, parts: Parts) -> BoxAskService {
             .layer(DeadlineLayer::new())
             // what was said before in this conversation
             .layer(MemoryLayer::new(memory))
+            // what waits in between keeps clones of what comes after, mostly for nothing
+            .layer(layer_fn(Lazy::new))
             // the same question of the same tenant again
             .layer(CacheLayer::new(cache, move |scope| epochs.of(scope)))
             // search, a tool, a person, or "that is not what I am for"
             .layer(route)
-            .service(search),
+            .service(Lazy::new(search)),
     )
 }
