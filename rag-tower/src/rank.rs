@@ -1,7 +1,6 @@
 //! Ranked lists in, one ranked list out: reciprocal-rank fusion, the same wherever it is computed.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 
 use crate::passage::{ChunkId, Found};
 use crate::port::{FusedHit, Hit};
@@ -14,16 +13,23 @@ pub(crate) const RRF_K: u16 = 60;
 /// it, times 61 so that with weights that sum to 1 the best possible score is 1. Best first, equal scores by key.
 pub(crate) fn rrf<K, L>(lists: impl IntoIterator<Item = (f32, L)>) -> Vec<(K, f32)>
 where
-    K: Copy + Eq + Hash + Ord,
+    K: Copy + Ord,
     L: IntoIterator<Item = K>,
 {
-    let mut scores = HashMap::<K, f32>::new();
+    let mut ranked = Vec::new();
     for (weight, list) in lists {
-        for (rank, key) in (1_u16..).zip(list) {
-            *scores.entry(key).or_default() += weight / (f32::from(rank) + f32::from(RRF_K));
-        }
+        let ranks = (1_u16..).zip(list);
+        ranked.extend(ranks.map(|(rank, key)| (key, weight / (f32::from(rank) + f32::from(RRF_K)))));
     }
-    let mut ranked: Vec<_> = scores.into_iter().map(|(key, sum)| (key, scaled(sum))).collect();
+    ranked.sort_by_key(|(key, _)| *key);
+    ranked.dedup_by(|(key, score), (same, sum)| {
+        let known = key == same;
+        *sum += if known { *score } else { 0.0 };
+        known
+    });
+    for (_, sum) in &mut ranked {
+        *sum = scaled(*sum);
+    }
     ranked.sort_unstable_by(|(a, x), (b, y)| y.total_cmp(x).then(a.cmp(b)));
     ranked
 }

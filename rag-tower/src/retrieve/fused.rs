@@ -1,6 +1,5 @@
 //! A vector and words in, the passages that both find out, in one call of one index.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,7 +10,7 @@ use tower_service::Service;
 use super::fuse::{Name, survive};
 use super::{Query, resolve};
 use crate::error::{Error, ErrorKind, Stage};
-use crate::passage::{ChunkId, Found, Passage};
+use crate::passage::Passage;
 use crate::port::{ChunkStore, Embedding, HybridQuery, SparseVector, TermStats, VectorStore};
 use crate::stage::ResponseFuture;
 use crate::text::{Bm25, query_terms};
@@ -99,19 +98,25 @@ impl<V: VectorStore, S: TermStats, C: ChunkStore> FusedSource<V, S, C> {
             limit: query.limit,
         };
         let fused = self.store.hybrid(&query.scope, &search).await?;
-        let mut how = BTreeMap::<ChunkId, [(&Name, Option<Found>); 2]>::new();
+        let mut how = Vec::with_capacity(fused.len());
         let mut hits = Vec::with_capacity(fused.len());
         for found in fused {
-            how.insert(found.hit.chunk, [(dense, found.dense), (sparse, found.sparse)]);
+            how.push((found.hit.chunk, [(dense, found.dense), (sparse, found.sparse)]));
             hits.push(found.hit);
         }
         let mut passages = resolve(&*self.chunks, &query.scope, &query.trace, &both.name, hits).await?;
+        // passages come in the order of the hits, some of which may be gone
+        let mut how = how.into_iter();
         for passage in &mut passages {
-            let known = how.remove(&passage.chunk).into_iter().flatten();
-            let known: BTreeMap<_, _> =
-                known.filter_map(|(name, found)| Some((Arc::clone(&name.name), found?))).collect();
-            if !known.is_empty() {
-                passage.found = known;
+            let known = how.find(|(chunk, _)| *chunk == passage.chunk);
+            for (name, found) in known.into_iter().flat_map(|(_, known)| known) {
+                if let Some(found) = found {
+                    passage.found.insert(Arc::clone(&name.name), found);
+                }
+            }
+            // where it is known how each of the two found it, that both did says no more
+            if passage.found.len() > 1 {
+                passage.found.remove(&both.name);
             }
         }
         Ok(passages)
@@ -183,7 +188,7 @@ mod tests {
     use super::*;
     use crate::embed::LocalEmbedder;
     use crate::ingest::{Ingest, Ingestor, MemoryDocuments};
-    use crate::passage::Passages;
+    use crate::passage::{ChunkId, Passages};
     use crate::stage::testing;
     use crate::tenant::TenantScope;
     use tower::ServiceExt;

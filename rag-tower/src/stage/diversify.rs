@@ -80,7 +80,7 @@ impl DiversifyLayer {
     /// Likeness to what is chosen only grows, so worth only falls: a passage whose worth is exact and not below what the
     /// others were worth at their last look is the best, and most passages are compared with few of those chosen.
     pub(crate) fn choose(&self, passages: &Passages) -> Vec<usize> {
-        let terms: Vec<Terms> = passages.iter().map(|passage| self.known.of(passage)).collect();
+        let terms: Vec<Terms> = self.known.of(passages);
         let relevance = relevance(&passages.iter().map(|passage| passage.score).collect::<Vec<_>>());
         let mut left: Vec<Candidate> = (0..passages.len()).map(Candidate::new).collect();
         let mut chosen: Vec<usize> = Vec::with_capacity(self.keep.min(passages.len()));
@@ -155,10 +155,12 @@ fn relevance(scores: &[f32]) -> Vec<f32> {
 
 /// Jaccard likeness of two ascending lists, 0 to 1; nothing is like nothing.
 fn likeness(a: &[u32], b: &[u32]) -> f32 {
-    let (mut at, mut both) = (0, 0_usize);
-    for term in a {
-        at += b[at..].iter().take_while(|other| *other < term).count();
-        both += usize::from(b.get(at) == Some(term));
+    let (mut left, mut right, mut both) = (0, 0, 0_usize);
+    // which of the two goes on is added up and not branched on: no processor can guess it
+    while let (Some(x), Some(y)) = (a.get(left), b.get(right)) {
+        left += usize::from(x <= y);
+        right += usize::from(y <= x);
+        both += usize::from(x == y);
     }
     let either = a.len() + b.len() - both;
     if either == 0 { 0.0 } else { both as f32 / either as f32 }
@@ -238,7 +240,8 @@ mod tests {
             let passages: Vec<(&str, f32)> = texts.iter().map(|(text, score)| (text.as_str(), f32::from(*score))).collect();
             let passages = retrieved("q", &passages).passages;
             let layer = DiversifyLayer::new(keep).with_lambda(lambda);
-            let sets: Vec<BTreeSet<u32>> = passages.iter().map(|p| layer.known.of(p).iter().copied().collect()).collect();
+            let terms = layer.known.of(&passages);
+            let sets: Vec<BTreeSet<u32>> = terms.iter().map(|terms| terms.iter().copied().collect()).collect();
             let like = |a: usize, b: usize| {
                 sets[a].intersection(&sets[b]).count() as f32 / sets[a].union(&sets[b]).count() as f32
             };

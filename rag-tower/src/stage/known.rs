@@ -1,7 +1,7 @@
 //! The terms of passages that came before: splitting text costs far more than comparing terms, and passages come back.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
@@ -33,27 +33,41 @@ impl KnownTerms {
         Self(Arc::new(Mutex::new(LruCache::new(KNOWN))))
     }
 
-    pub(super) fn of(&self, passage: &Passage) -> Terms {
-        // Terms follow from the text beside them alone, so a cache that a panic left behind is still right.
-        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known().get(&passage.chunk).filter(|known| known.is_of(passage)) {
-            return Arc::clone(&known.terms);
+    /// The terms of each of the passages.
+    pub(super) fn of(&self, passages: &[Passage]) -> Vec<Terms> {
+        let mut known: Vec<Option<Terms>> = {
+            let mut terms = self.lock();
+            passages.iter().map(|passage| terms.get(&passage.chunk)?.terms_of(passage)).collect()
+        };
+        // whoever else asks meanwhile does not wait for text to be split
+        for (known, passage) in known.iter_mut().zip(passages).filter(|(known, _)| known.is_none()) {
+            let known = known.insert(split(passage));
+            let (title, text) = (Arc::clone(&passage.title), Arc::clone(&passage.text));
+            self.lock().put(passage.chunk, Known { title, text, terms: Arc::clone(known) });
         }
-        let mut terms = [&passage.title, &passage.text].map(|text| wording(text).ids()).concat();
-        terms.sort_unstable();
-        terms.dedup();
-        let terms = Terms::from(terms);
-        let (title, text) = (Arc::clone(&passage.title), Arc::clone(&passage.text));
-        known().put(passage.chunk, Known { title, text, terms: Arc::clone(&terms) });
-        terms
+        known.into_iter().flatten().collect()
     }
+
+    /// Terms follow from the text beside them alone, so a cache that a panic left behind is still right.
+    fn lock(&self) -> MutexGuard<'_, LruCache<ChunkId, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn split(passage: &Passage) -> Terms {
+    let mut terms = [&passage.title, &passage.text].map(|text| wording(text).ids()).concat();
+    terms.sort_unstable();
+    terms.dedup();
+    terms.into()
 }
 
 // === impl Known ===
 
 impl Known {
-    fn is_of(&self, passage: &Passage) -> bool {
+    /// The terms, when the passage says what the chunk did.
+    fn terms_of(&self, passage: &Passage) -> Option<Terms> {
         let same = |a: &Arc<str>, b: &Arc<str>| Arc::ptr_eq(a, b) || a == b;
-        same(&self.title, &passage.title) && same(&self.text, &passage.text)
+        let is_of = same(&self.title, &passage.title) && same(&self.text, &passage.text);
+        is_of.then(|| Arc::clone(&self.terms))
     }
 }

@@ -8,7 +8,7 @@ use tower::ServiceExt;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::known::{KnownTerms, Terms};
+use super::known::KnownTerms;
 use super::{Answers, ResponseFuture, Retrieved, StageLayer, take_ready};
 use crate::answer::Answer;
 use crate::error::{Error, ErrorKind, Stage};
@@ -190,20 +190,25 @@ impl Service<RerankRequest> for LexicalRerank {
 
     fn call(&mut self, request: RerankRequest) -> Self::Future {
         let mut passages = request.passages;
-        let held: Vec<Terms> = passages.iter().map(|passage| self.known.of(passage)).collect();
-        let holds = |terms: &Terms, term: u32| terms.binary_search(&term).is_ok();
-        let count = held.len() as f32;
-        let asked: Vec<(u32, f32)> = wording(request.question.as_str())
-            .as_slice()
+        let terms = self.known.of(&passages);
+        let wording = wording(request.question.as_str());
+        let asked = wording.as_slice();
+        // for each passage, whether it holds each of the terms asked for
+        let held: Vec<Vec<bool>> = terms
             .iter()
-            .map(|&(term, weight)| {
-                let n = held.iter().filter(|terms| holds(terms, term)).count() as f32;
-                (term, weight * (1.0 + (count - n + 0.5) / (n + 0.5)).ln())
+            .map(|terms| asked.iter().map(|(term, _)| terms.binary_search(term).is_ok()).collect())
+            .collect();
+        let count = held.len() as f32;
+        let weights: Vec<f32> = (0..)
+            .zip(asked)
+            .map(|(at, (_, weight)): (usize, _)| {
+                let n = held.iter().filter(|holds| holds[at]).count() as f32;
+                weight * (1.0 + (count - n + 0.5) / (n + 0.5)).ln()
             })
             .collect();
-        let all: f32 = asked.iter().map(|(_, weight)| weight).sum();
-        let covered = |terms: &Terms| {
-            let met = asked.iter().filter(|(term, _)| holds(terms, *term)).map(|(_, weight)| weight);
+        let all: f32 = weights.iter().sum();
+        let covered = |holds: &[bool]| {
+            let met = weights.iter().zip(holds).filter(|(_, holds)| **holds).map(|(weight, _)| weight);
             if all > 0.0 { met.sum::<f32>() / all } else { 0.0 }
         };
         // passages that the search scored alike share a place
@@ -211,7 +216,7 @@ impl Service<RerankRequest> for LexicalRerank {
             |at: usize| passages.iter().position(|other| other.score <= passages[at].score).unwrap_or(at);
         let trust = |at: usize| PLACE / (PLACE + place(at) as f32);
         let scores: Vec<f32> =
-            held.iter().enumerate().map(|(at, terms)| covered(terms) * trust(at)).collect();
+            held.iter().enumerate().map(|(at, holds)| covered(holds) * trust(at)).collect();
         // the first of the new order scores what it holds, and the others beside it
         let best = (0..scores.len()).rev().max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
         let first = best.map_or(1.0, trust);

@@ -39,4 +39,4 @@ pub(crate) use self::fold::{bare, is_diacritic, is_ignorable};
 pub(crate) use self::fold::{fold, normalize};
 pub use self::sentences::sentences;
 pub use self::terms::{DocumentTerms, FOLDED_WEIGHT, QueryTerms, document_terms, query_terms, term_id};
-pub(crate) use self::terms::{Form, each_term, fnv1a, is_unspaced, wording};
+pub(crate) use self::terms::{Form, each_term, fnv1a, fnv1a_after, is_unspaced, wording};

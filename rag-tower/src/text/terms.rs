@@ -95,9 +95,12 @@ pub fn term_id(term: &str) -> u32 {
 
 /// FNV-1a, 64 bits (Fowler, Noll, Vo; RFC 9923).
 pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    fnv1a_after(0xcbf2_9ce4_8422_2325, bytes)
+}
+
+/// The hash of what `hash` is that of, and these bytes after it.
+pub(crate) fn fnv1a_after(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Gives every term that is indexed: its id, what it weighs in a query, and how many words it adds to a text's length.

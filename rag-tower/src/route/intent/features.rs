@@ -1,10 +1,11 @@
 //! A text in, a sparse vector of length at most 1 out: its words, their neighbours, and pieces of its words.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::text::{each_term, fnv1a};
+use crate::text::{each_term, fnv1a, fnv1a_after};
 use crate::words;
 
 /// A sparse vector: column and value, columns ascending.
@@ -26,7 +27,7 @@ pub(super) type Vector = Vec<(u32, f32)>;
 /// Case and diacritics do not count; words are those of the [tokenizer](crate::text).
 #[derive(Clone, Debug)]
 pub(super) struct Features {
-    known: HashMap<u64, Known>,
+    known: HashMap<u64, Known, Hashed>,
     unseen: f32,
 }
 
@@ -35,6 +36,12 @@ struct Known {
     column: u32,
     idf: f32,
 }
+
+/// The keys are hashes already.
+type Hashed = BuildHasherDefault<Itself>;
+
+#[derive(Default)]
+struct Itself(u64);
 
 /// A kind of features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +64,22 @@ const APART: usize = 2;
 const LONGEST: usize = 1000;
 /// The longest pieces of words, in characters.
 const PIECE: usize = 5;
+
+// === impl Itself ===
+
+impl Hasher for Itself {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+
+    fn write(&mut self, key: &[u8]) {
+        self.0 = fnv1a_after(self.0, key);
+    }
+}
 
 // === impl Kind ===
 
@@ -133,31 +156,32 @@ fn scale(vector: &mut [(u32, f32)], by: f32) {
 fn counts(text: &str) -> Counts {
     let end = text.char_indices().nth(LONGEST).map_or(text.len(), |(at, _)| at);
     let text = words::fold(&text[..end]);
-    let mut all: Vec<(Kind, u64)> = Vec::new();
-    let mut count = |kind, key: &str| {
-        // The kind is part of the key, so that a word and a piece that read the same are two features.
-        all.push((kind, fnv1a(key.as_bytes()).wrapping_add(kind as u64)));
-    };
-    let mut found: Vec<String> = Vec::new();
-    each_term(&text, |term, _| found.push(term.to_owned()));
-    for word in &found {
-        count(Kind::Words, word);
-    }
-    let begin = std::iter::once("");
-    let with_ends: Vec<&str> = begin.clone().chain(found.iter().map(String::as_str)).chain(begin).collect();
-    if !found.is_empty() {
-        for pair in with_ends.windows(2) {
-            count(Kind::Words, &pair.join(" "));
+    let mut all: Vec<(Kind, u64)> = Vec::with_capacity(8 * text.len());
+    // The kind is part of the key, so that a word and a piece that read the same are two features.
+    let mut count = |kind, key: u64| all.push((kind, key.wrapping_add(kind as u64)));
+    // the words, one after the other, and where each ends
+    let (mut found, mut ends) = (String::with_capacity(2 * text.len()), Vec::new());
+    each_term(&text, |term, _| {
+        found.push_str(term);
+        ends.push(found.len());
+    });
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    let words: Vec<&str> = starts.zip(&ends).map(|(start, end)| &found[start..*end]).collect();
+    let pair =
+        |word: &str, other: &str| fnv1a_after(fnv1a_after(fnv1a(word.as_bytes()), b" "), other.as_bytes());
+    for (at, word) in words.iter().enumerate() {
+        count(Kind::Words, fnv1a(word.as_bytes()));
+        count(Kind::Words, pair(if at == 0 { "" } else { words[at - 1] }, word));
+        for other in words.iter().skip(at + 2).take(APART) {
+            count(Kind::Apart, pair(word, other));
         }
     }
-    for (at, word) in found.iter().enumerate() {
-        for other in found.iter().skip(at + 2).take(APART) {
-            count(Kind::Apart, &format!("{word} {other}"));
-        }
+    if let Some(last) = words.last() {
+        count(Kind::Words, pair(last, ""));
     }
     for word in text.split(|c: char| c.is_whitespace() || c.is_ascii_punctuation()).filter(|w| !w.is_empty())
     {
-        pieces(word, |piece| count(Kind::Pieces, piece));
+        pieces(word, |piece| count(Kind::Pieces, fnv1a(piece.as_bytes())));
     }
     all.sort_unstable();
     all.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u32)).collect()
@@ -166,7 +190,10 @@ fn counts(text: &str) -> Counts {
 /// The pieces of 2 to [`PIECE`] characters, as a reader sees characters, of a word and the space around it.
 fn pieces(word: &str, mut piece: impl FnMut(&str)) {
     let padded = format!(" {word} ");
-    let mut starts: Vec<usize> = padded.grapheme_indices(true).map(|(at, _)| at).collect();
+    let mut starts: Vec<usize> = match padded.is_ascii() {
+        true => (0..padded.len()).collect(),
+        false => padded.grapheme_indices(true).map(|(at, _)| at).collect(),
+    };
     starts.push(padded.len());
     for size in 2..=PIECE {
         if starts.len() <= size {

@@ -72,7 +72,8 @@ impl Template for DefaultTemplate {
             messages.push(message(Speaker::User, Arc::clone(&turn.question)));
             messages.push(message(Speaker::Assistant, Arc::clone(&turn.answer)));
         }
-        let mut text = String::new();
+        let length = |passage: &Passage| passage.title.len() + passage.text.len() + 48;
+        let mut text = String::with_capacity(input.passages.iter().map(length).sum());
         if let Some(history) = input.history {
             memory(&mut text, history);
         }
