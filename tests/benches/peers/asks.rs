@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::stub::{MODEL, SLOWLY};
 
 /// A question that goes through every stage: embedded, searched, reranked, prompted, generated.
-const QUESTION: &str = "Trung tâm có chính sách hoàn học phí không?";
+pub(crate) const QUESTION: &str = "Trung tâm có chính sách hoàn học phí không?";
 /// Turns of a conversation before the next begins.
 const TURNS: usize = 8;
 const SESSION: &[u8] = br#""session_id":""#;
@@ -79,7 +79,8 @@ impl Asks {
 
     fn request(&self, addr: SocketAddr, mark: &str, stream: bool, session: Option<&str>) -> Request<Bytes> {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
-        let question = format!("{QUESTION} ({n}) {mark}");
+        // a word that is in no document: a number is, and then it is another question
+        let question = format!("{QUESTION} (q{n}) {mark}");
         let (path, body) = match self.wire {
             Wire::Chat { path, prefix } => {
                 let mut body = json!({

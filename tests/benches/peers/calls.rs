@@ -1,6 +1,9 @@
 //! The floor below the server: an axum program that makes the calls that an answer of the server waits for, one after the
 //! other, and does nothing between them. A key is looked up in Postgres, the question is embedded, one row is read for the
-//! state of the documents, and the model is asked. No search, no prompt, no row, no limits, one tenant.
+//! state of the documents, and the model is asked. No search, no prompt, no row, no limits, one tenant. With `floor` the search
+//! and the row are there too.
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -19,6 +22,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 
+use crate::floor::Floor;
 use crate::stub::EMBEDDINGS;
 
 #[derive(Clone)]
@@ -27,19 +31,24 @@ struct Upstream {
     chat: Uri,
     embeddings: Uri,
     database: PgPool,
+    floor: Option<Arc<Floor>>,
 }
 
-/// Serves for good before a model server at `base`, with a table of keys in `database` that knows `key`.
-pub(crate) async fn serve(listener: TcpListener, base: &str, database: &str, key: &str) {
+/// Serves for good before a model server at `base`, with a table of keys in `database` that knows `key`; with `search`, also
+/// what `floor` adds.
+pub(crate) async fn serve(listener: TcpListener, base: &str, database: &str, key: &str, search: bool) {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let uri = |path: &str| format!("{base}{path}").parse().expect("an address");
+    // as few connections as the server has for such reads
+    let database = PgPoolOptions::new().max_connections(2).connect(database).await.expect("Postgres");
+    let floor = if search { Some(Arc::new(Floor::start(&database).await)) } else { None };
     let upstream = Upstream {
         client: Client::builder(TokioExecutor::new()).build(connector),
         chat: uri("/chat/completions"),
         embeddings: uri("/embeddings"),
-        // as few as the server has for such reads
-        database: PgPoolOptions::new().max_connections(2).connect(database).await.expect("Postgres"),
+        database,
+        floor,
     };
     sqlx::raw_sql(
         "CREATE TABLE IF NOT EXISTS keys (hash bytea PRIMARY KEY, tenant int NOT NULL);
@@ -77,14 +86,18 @@ async fn answer(State(upstream): State<Upstream>, request: Request<Body>) -> Res
         "model": EMBEDDINGS, "input": [asked["messages"][0]["content"]], "encoding_format": "base64",
     });
     let embedded = upstream.post(&upstream.embeddings, embed.to_string().into()).await?;
-    embedded.into_body().collect().await.map_err(failed)?;
+    let embedded = embedded.into_body().collect().await.map_err(failed)?.to_bytes();
 
     sqlx::query_scalar::<_, i64>("SELECT version FROM corpora WHERE tenant = $1")
         .bind(tenant)
         .fetch_one(&upstream.database)
         .await
         .map_err(|_| StatusCode::BAD_GATEWAY)?;
-    upstream.post(&upstream.chat, body).await
+    let Some(floor) = &upstream.floor else { return upstream.post(&upstream.chat, body).await };
+    let found = floor.search(&embedded).await;
+    let answer = upstream.post(&upstream.chat, body).await;
+    floor.record(&asked["messages"][0]["content"], &found).await;
+    answer
 }
 
 // === impl Upstream ===

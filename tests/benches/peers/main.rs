@@ -6,7 +6,7 @@
 //!
 //! | argument | what |
 //! |---|---|
-//! | `--only NAME` | this peer beside the model server: `axum`, `calls`, `gateway`, `tensorzero`, `litellm`, `server` or `fastapi`; may be said again |
+//! | `--only NAME` | this peer beside the model server: `axum`, `calls`, `floor`, `gateway`, `tensorzero`, `litellm`, `server` or `fastapi`; may be said again |
 //! | `--quick` | one short round: shows that everything runs, and measures nothing |
 //! | `--rounds N`, `--seconds N` | rounds, 5 by default, and the length of each of their parts, 3 by default |
 //!
@@ -15,6 +15,7 @@
 
 mod asks;
 mod calls;
+mod floor;
 mod measure;
 mod pass_through;
 mod peer;
@@ -36,7 +37,7 @@ use crate::peer::Peer;
 use crate::report::{Goal, Report, Row};
 use crate::roles::Role;
 
-const NAMES: [&str; 7] = ["axum", "calls", "gateway", "tensorzero", "litellm", "server", "fastapi"];
+const NAMES: [&str; 8] = ["axum", "calls", "floor", "gateway", "tensorzero", "litellm", "server", "fastapi"];
 
 /// What is to be done.
 struct Arguments {
@@ -98,6 +99,9 @@ async fn start(arguments: &Arguments) -> (Vec<Peer>, Vec<String>) {
     }
     if wanted("calls") {
         add("calls", starting::calls(&base).await);
+    }
+    if wanted("floor") {
+        add("floor", starting::floor(&base).await);
     }
     if wanted("gateway") {
         add("gateway", starting::gateway(&base).await);

@@ -19,11 +19,13 @@ pub(crate) enum Role {
     PassThrough,
     /// The calls of an answer and nothing between them, before the model server's address; with a database's and a key.
     Calls,
+    /// The same with the search in the engine and a row.
+    Floor,
     /// Qdrant's protocol over Qdrant's engine.
     Qdrant,
 }
 
-const ROLES: [Role; 4] = [Role::Stub, Role::PassThrough, Role::Calls, Role::Qdrant];
+const ROLES: [Role; 5] = [Role::Stub, Role::PassThrough, Role::Calls, Role::Floor, Role::Qdrant];
 
 // === impl Role ===
 
@@ -33,6 +35,7 @@ impl Role {
             Self::Stub => "model-stub",
             Self::PassThrough => "pass-through",
             Self::Calls => "calls",
+            Self::Floor => "floor",
             Self::Qdrant => "qdrant",
         }
     }
@@ -60,7 +63,10 @@ impl Role {
         let mut argument = || arguments.next().expect("one more argument");
         match role {
             Self::Stub => stub::serve(listener).await,
-            Self::Calls => calls::serve(listener, &argument(), &argument(), &argument()).await,
+            Self::Calls | Self::Floor => {
+                let search = matches!(role, Self::Floor);
+                calls::serve(listener, &argument(), &argument(), &argument(), search).await;
+            }
             _ => pass_through::serve(listener, &argument()).await,
         }
     }

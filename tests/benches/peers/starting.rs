@@ -27,7 +27,7 @@ use crate::roles::Role;
 use crate::stub::{EMBEDDINGS, MODEL};
 
 /// Chunks of the tenant that is asked for.
-const CHUNKS: usize = 265;
+pub(crate) const CHUNKS: usize = 265;
 /// The demo tenant whose key is used.
 const TENANT: &str = "language-centre";
 /// Workers of programs that take a number of them: one for each core of a small machine.
@@ -75,11 +75,21 @@ pub(crate) async fn pass_through(base: &str) -> Result<Peer, String> {
 
 /// What the server waits for, and nothing else.
 pub(crate) async fn calls(base: &str) -> Result<Peer, String> {
+    let described = "a key, an embedding, a row and the model, one after the other";
+    bare(base, "calls", Role::Calls, described).await
+}
+
+/// The same, and what an answer from documents cannot do without.
+pub(crate) async fn floor(base: &str) -> Result<Peer, String> {
+    bare(base, "floor", Role::Floor, "calls, with the search in the engine and a row of what was found").await
+}
+
+async fn bare(base: &str, name: &'static str, role: Role, described: &str) -> Result<Peer, String> {
     let database = Database::start().await?;
     let wire = Wire::Chat { path: "/v1/chat/completions", prefix: "" };
-    let start = || Role::Calls.start(&[base, &database.url, DEMO_KEY]);
-    let mut peer = printed("calls", Asks::new(wire, Some(DEMO_KEY.into())), start).await?;
-    peer.described = "a key, an embedding, a row and the model, one after the other".into();
+    let start = || role.start(&[base, &database.url, DEMO_KEY]);
+    let mut peer = printed(name, Asks::new(wire, Some(DEMO_KEY.into())), start).await?;
+    peer.described = described.into();
     peer.processes.stores = vec![database.postmaster];
     peer._keep.push(Box::new(database));
     Ok(peer)
