@@ -90,7 +90,7 @@ impl DatabaseOptions {
         }
     }
 
-    /// Sets the largest number of connections. Default: 16.
+    /// Sets the largest number of connections, of which a quarter are for the short reads of every ask. Default: 16.
     #[must_use]
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections.max(1);
@@ -130,14 +130,10 @@ impl DatabaseOptions {
             .map_err(|error| DatabaseError::Connect(Arc::new(error)))
     }
 
-    /// The connections of a lane: together as many as there are processors, and a quarter of all at most. None behind PgBouncer,
-    /// where the next transaction may be another session's.
+    /// The connections of a lane, so that both together have a quarter of all. None behind PgBouncer, where the next transaction
+    /// may be another session's.
     fn each_lane(&self) -> u32 {
-        if !self.cache_statements {
-            return 0;
-        }
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        u32::try_from(processors / 2).unwrap_or(u32::MAX).max(1).min(self.max_connections / 8)
+        if self.cache_statements { self.max_connections / 8 } else { 0 }
     }
 }
 
