@@ -23,8 +23,9 @@ use tokio::task::JoinSet;
 pub(crate) const MODEL: &str = "stub";
 /// The embedding model's name.
 pub(crate) const EMBEDDINGS: &str = "stub-embedding";
-/// A question with this in it is answered with a piece each [`PACE`], any other one at once.
-pub(crate) const SLOWLY: &str = "(slowly)";
+/// A question with this in it is answered with a piece each [`PACE`], any other one at once. It is no word: a question with one
+/// more that no document has is another question, and now and then one that is not answered.
+pub(crate) const SLOWLY: &str = "~~~~";
 /// The time between two pieces.
 const PACE: Duration = Duration::from_millis(1);
 /// The pieces of an answer.
