@@ -118,6 +118,17 @@ pub const MUTATIONS: &[Mutation] = &[
         tests: &["vector_contract::edge::the_contract_holds"],
     },
     Mutation {
+        name: "edge-known-points",
+        defence: "what is known of a point ends with the next change of any: a chunk that went to another branch is that branch's",
+        patches: &[Patch {
+            file: "rag-tower/src/edge/store.rs",
+            old: "        self.known.forget();\n",
+            new: "",
+        }],
+        target: LIB,
+        tests: &["vector_contract::edge::the_contract_holds"],
+    },
+    Mutation {
         name: "qdrant-filter",
         defence: "every request to Qdrant filters by the tenant",
         patches: &[Patch {

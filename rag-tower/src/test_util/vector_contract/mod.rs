@@ -224,7 +224,7 @@ async fn the_same_chunk_again_replaces<V: VectorStore>(store: &V) -> Kept {
     let first = point(&a, document(), 0);
     let second = Point { sparse: weights(&[(8, 2.0)]), ..first.clone() };
     store.upsert(&a, vec![first]).await?;
-    store.upsert(&a, vec![second]).await?;
+    store.upsert(&a, vec![second.clone()]).await?;
     let promise = "the same chunk again takes the place of the old";
     same(promise, store.count(&a).await?, 1)?;
     for (word, count) in [(7, 0), (8, 1)] {
@@ -232,6 +232,22 @@ async fn the_same_chunk_again_replaces<V: VectorStore>(store: &V) -> Kept {
         same(promise, found.len(), count)?;
     }
     store.upsert(&a, Vec::new()).await?;
+
+    let query = HybridQuery {
+        dense: Embedding::new([1.0; DIMENSIONS]),
+        sparse: weights(&[(8, 1.0)]),
+        dense_weight: 0.5,
+        filter: Filter::default(),
+        candidates: 10,
+        limit: 10,
+    };
+    let promise = "a search by both finds a chunk as it is, whatever it found before";
+    for branch in [None, Some(BranchId::new(Uuid::now_v7())), None] {
+        store.upsert(&a, vec![Point { branch, ..second.clone() }]).await?;
+        let found = store.hybrid(&a, &query).await?;
+        let origins: Vec<_> = found.iter().map(|found| found.hit.origin).collect();
+        same(promise, origins, vec![Origin::Tenant { tenant: a.tenant(), branch }])?;
+    }
     Ok(())
 }
 
