@@ -65,6 +65,7 @@ const SERVER: &[(i64, &str, &str)] = &[
     migration!("server", 20261129000201, "gaps"),
     migration!("server", 20261129000301, "reads"),
     migration!("server", 20261129000401, "lanes"),
+    migration!("server", 20261129000501, "beside"),
 ];
 
 /// The sets of migrations by name, and the versions of each in their order.

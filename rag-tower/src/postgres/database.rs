@@ -235,6 +235,11 @@ impl Database {
         sqlx::query(sql::PING).execute(&self.pool).await.is_ok()
     }
 
+    /// True for the same pool: what one reads is what the other would.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pool.connect_options(), &other.pool.connect_options())
+    }
+
     /// True when a transaction as `role` is this one in Postgres: a login of its own becomes none, and stays itself.
     pub(super) fn becomes(&self, role: Role, name: &str) -> bool {
         match self.login {

@@ -10,10 +10,11 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::corpus_state::{CorpusState, SeenWithKey, State};
 use super::counts::{self, Corpus, Counts, Vocabulary};
 use super::database::{Database, Role};
 use super::error::DatabaseError;
-use super::known_texts::{KnownTexts, State};
+use super::known_texts::KnownTexts;
 use super::shared_read::SharedReads;
 use super::sql;
 use super::tenant_tx::TenantTx;
@@ -232,9 +233,18 @@ impl PgDocuments {
         tx.commit().await
     }
 
-    /// The passages of these chunks, and of those that others of the tenant ask for at the same time.
+    /// The passages of these chunks, and of those that others of the tenant ask for at the same time; nothing is read where
+    /// they are known in the state that was seen when the scope's key was looked up.
     async fn texts(&self, scope: &TenantScope, hits: &[Hit]) -> Result<Arc<Read>, DatabaseError> {
-        let chunks = hits.iter().map(|hit| hit.chunk.as_uuid()).collect();
+        let chunks: Arc<[Uuid]> = hits.iter().map(|hit| hit.chunk.as_uuid()).collect();
+        if let Some(seen) = scope.take_beside::<SeenWithKey>()
+            && let Some(corpus) = seen.of(&self.database)
+            && let Some((state, known)) = self.known.get(scope.tenant(), &chunks)
+            && known.len() == chunks.len()
+            && let Some(read) = self.unchanged(scope, corpus, state, known)
+        {
+            return Ok(Arc::new(read));
+        }
         let read = async |asked: Vec<Arc<[Uuid]>>| {
             let mut chunks = asked.concat();
             chunks.sort_unstable();
@@ -247,18 +257,15 @@ impl PgDocuments {
     /// What is known counts in the state in which the corpus still is; Postgres sends the rest. Nothing counts when it was
     /// not read as the tenant.
     async fn read_texts(&self, scope: &TenantScope, chunks: Vec<Uuid>) -> Result<Read, DatabaseError> {
-        let (known_in, known) = self.known.get(scope.tenant(), &chunks).unzip();
-        let known: Texts = known.unwrap_or_default();
+        let (mut known_in, known) = self.known.get(scope.tenant(), &chunks).unzip();
+        let mut known: Texts = known.unwrap_or_default();
         let missing: Vec<Uuid> =
             chunks.iter().copied().filter(|chunk| !known.contains_key(&ChunkId::new(*chunk))).collect();
-        if missing.is_empty() {
+        if let Some(state) = known_in.take_if(|_| missing.is_empty()) {
             // nearly always: nothing has changed, and one row says so
-            let (identity, state) = self.state(scope).await?;
-            if !self.is_tenant(scope, &identity) {
-                return Ok(Read { identity, texts: Texts::new() });
-            }
-            if state.is_some() && state == known_in {
-                return Ok(Read { identity, texts: known });
+            let corpus = self.state(scope).await?;
+            if let Some(read) = self.unchanged(scope, &corpus, state, std::mem::take(&mut known)) {
+                return Ok(read);
             }
         }
         let mut tx = TenantTx::begin(&self.database, scope).await?;
@@ -270,7 +277,8 @@ impl PgDocuments {
             .bind(known_in.map(|(_, since)| since))
             .fetch_all(tx.connection())
             .await?;
-        let (identity, state) = reader(rows.first().ok_or(sqlx::Error::RowNotFound)?)?;
+        let corpus = CorpusState::of_row(rows.first().ok_or(sqlx::Error::RowNotFound)?, 0)?;
+        let (identity, state) = (corpus.reader, corpus.state);
         // a tenant without a corpus has no chunks
         let (true, Some(state)) = (self.is_tenant(scope, &identity), state) else {
             return Ok(Read { identity, texts: Texts::new() });
@@ -289,11 +297,25 @@ impl PgDocuments {
         Ok(Read { identity, texts })
     }
 
-    /// Who reads, and the state of the corpus, if there is one.
-    async fn state(&self, scope: &TenantScope) -> Result<(DatabaseIdentity, Option<State>), DatabaseError> {
+    /// Texts that are known in `state`, when the corpus is still in it; nothing from a reader that was not the tenant.
+    fn unchanged(
+        &self,
+        scope: &TenantScope,
+        corpus: &CorpusState,
+        state: State,
+        known: Texts,
+    ) -> Option<Read> {
+        let identity = corpus.reader.clone();
+        if !self.is_tenant(scope, &identity) {
+            return Some(Read { identity, texts: Texts::new() });
+        }
+        (corpus.state == Some(state)).then_some(Read { identity, texts: known })
+    }
+
+    async fn state(&self, scope: &TenantScope) -> Result<CorpusState, DatabaseError> {
         let tenant = scope.tenant().as_uuid();
         let rows = self.database.read(Role::Tenant, sql::CORPUS_STATE, tenant).await?;
-        Ok(reader(rows.first().ok_or(sqlx::Error::RowNotFound)?)?)
+        Ok(CorpusState::of_row(rows.first().ok_or(sqlx::Error::RowNotFound)?, 0)?)
     }
 
     /// True when this is who a transaction of the scope's tenant is.
@@ -372,6 +394,8 @@ impl PgDocuments {
 
 impl DocumentStore for PgDocuments {
     async fn put(&self, scope: &TenantScope, document: &Document, chunks: &[Chunk]) -> Result<(), Error> {
+        // what is read with the scope from here on must know of this
+        scope.take_beside::<SeenWithKey>();
         let put = self.put_rows(scope, document, chunks).await;
         self.counts.forget(scope.tenant());
         put.map_err(|error| error.at(Stage::Ingest))
@@ -382,6 +406,7 @@ impl DocumentStore for PgDocuments {
     }
 
     async fn delete(&self, scope: &TenantScope, document: DocumentId) -> Result<bool, Error> {
+        scope.take_beside::<SeenWithKey>();
         let deleted = self.delete_rows(scope, document).await;
         self.counts.forget(scope.tenant());
         deleted.map_err(|error| error.at(Stage::Ingest))
@@ -491,15 +516,6 @@ fn chunk(row: &PgRow) -> Result<Chunk, DatabaseError> {
         text: row.try_get::<String, _>(2)?.into(),
         terms: terms.into_iter().map(narrow).zip(counts.into_iter().map(narrow)).collect(),
     })
-}
-
-/// Who Postgres says that the reader is, and the state of the corpus, when there is one.
-fn reader(row: &PgRow) -> Result<(DatabaseIdentity, Option<State>), sqlx::Error> {
-    let identity = DatabaseIdentity {
-        role: row.try_get::<String, _>(0)?.into(),
-        tenant_setting: row.try_get::<Option<String>, _>(1)?.unwrap_or_default().into(),
-    };
-    Ok((identity, Option::zip(row.try_get(2)?, row.try_get(3)?)))
 }
 
 /// Terms are ids of 32 bits, and nothing is counted as often as that.

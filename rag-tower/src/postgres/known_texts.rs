@@ -7,8 +7,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
-use time::OffsetDateTime;
 
+use super::corpus_state::State;
 use super::documents::Texts;
 use crate::passage::{ChunkId, Passage};
 use crate::tenant::TenantId;
@@ -16,9 +16,6 @@ use crate::tenant::TenantId;
 /// The most text that is kept of all tenants together, and of one, in bytes.
 const BYTES: usize = 64 * 1024 * 1024;
 const BYTES_OF_ONE: usize = BYTES / 4;
-
-/// A state of a tenant's documents: the corpus' version, and when it came to be, should a corpus begin anew.
-pub(super) type State = (i64, OffsetDateTime);
 
 /// Text by tenant, the longest unused tenant first to go.
 pub(super) struct KnownTexts(Mutex<Tenants>);
@@ -105,6 +102,8 @@ fn bytes(passage: &Passage) -> usize {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use time::OffsetDateTime;
 
     use super::*;
     use crate::passage::{DocumentId, Origin};

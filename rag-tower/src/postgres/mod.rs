@@ -45,6 +45,7 @@
 
 mod audit;
 mod bootstrap;
+mod corpus_state;
 mod counts;
 mod database;
 mod documents;

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use sqlx::{Row, postgres::PgRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::corpus_state::SeenWithKey;
 use super::database::{Database, Role as DbRole};
 use super::error::DatabaseError;
 use super::shared_read::SharedReads;
@@ -15,6 +17,10 @@ use crate::error::{Error, Stage};
 use crate::tenant::{ApiKeys, BranchId, Branches, Grant, KeyHash, Role, TenantId, TenantNames};
 
 /// Looks credentials up. Its role sees the one key whose hash is presented, and that key's tenant.
+///
+/// With a key that counts comes the state of its tenant's corpus, read as that tenant. The first read of texts through a
+/// [`PgDocuments`](super::PgDocuments) of the same database goes by it, within a second, and asks for nothing when the texts of
+/// that state are known.
 ///
 /// Requests with the same credential at the same time share a look-up that began after the last of them came, so a
 /// revocation holds from its commit on. Clones share it too.
@@ -55,6 +61,9 @@ pub struct TokenFacts {
     pub revoked: bool,
 }
 
+/// The first column after the facts of a key.
+const AFTER_FACTS: usize = 8;
+
 // === impl PgResolver ===
 
 impl PgResolver {
@@ -85,8 +94,14 @@ impl PgResolver {
     }
 
     async fn read_key(&self, sha256: &[u8; 32]) -> Result<Option<KeyFacts>, DatabaseError> {
+        let began = Instant::now();
         let rows = self.database.read(DbRole::Resolver, sql::RESOLVE_KEY, sha256).await?;
-        rows.first().map(key_facts).transpose()
+        let Some(row) = rows.first() else { return Ok(None) };
+        let mut facts = key_facts(row)?;
+        if let Some(seen) = SeenWithKey::of_row(row, AFTER_FACTS, &self.database, began)? {
+            facts.grant = facts.grant.with_beside(Arc::new(seen));
+        }
+        Ok(Some(facts))
     }
 
     async fn read_token(&self, tenant: TenantId, jti: &str) -> Result<Option<TokenFacts>, DatabaseError> {

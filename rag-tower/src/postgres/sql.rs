@@ -643,7 +643,8 @@ statements! {
     JOBS PARTITION_LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('rag_tower.partitions'))";
     JOBS DROP_PARTITION = "SELECT rag_tower.drop_partition($1)";
 
-    RESOLVER RESOLVE_KEY = "SELECT * FROM rag_tower.resolve_api_key($1)";
+    /// Facts of the key with this hash; and, read as its tenant when it counts, who reads and the state of the corpus.
+    RESOLVER RESOLVE_KEY = "SELECT * FROM rag_tower.resolve_ask($1)";
     RESOLVER RESOLVE_TOKEN = "SELECT * FROM rag_tower.resolve_token($1, $2)";
     RESOLVER RESOLVE_SLUG = "SELECT rag_tower.resolve_slug($1)";
 

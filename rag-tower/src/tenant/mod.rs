@@ -9,6 +9,7 @@
 
 mod api_key;
 mod authority;
+mod beside;
 #[cfg(feature = "codes")]
 pub mod code;
 mod credential;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::beside::Beside;
 use super::{BranchId, CorpusId, TenantId};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::passage::Origin;
@@ -25,6 +26,7 @@ pub struct Grant {
     subject: Option<Arc<str>>,
     role: Role,
     shared: Arc<[CorpusId]>,
+    beside: Beside,
 }
 
 /// The branches of the tenant that a credential opens.
@@ -110,7 +112,15 @@ impl TenantScope {
         }
         let mut grant = (*self.0).clone();
         grant.branches = Branches::Only(Arc::from([branch]));
+        grant.beside = self.0.beside.take().map(Beside::new).unwrap_or_default();
         Ok(Self::mint(grant))
+    }
+
+    /// What the store of the credential found beside it, if it is such a thing. The first who asks gets it, and everybody else
+    /// finds out for themselves.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn take_beside<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.0.beside.take()?.downcast().ok()
     }
 }
 
@@ -126,7 +136,14 @@ impl Grant {
     /// A grant of a whole tenant to a member: all branches, no shared corpora, no subject.
     #[must_use]
     pub fn new(tenant: TenantId) -> Self {
-        Self { tenant, branches: Branches::All, subject: None, role: Role::Member, shared: Arc::from([]) }
+        Self {
+            tenant,
+            branches: Branches::All,
+            subject: None,
+            role: Role::Member,
+            shared: Arc::from([]),
+            beside: Beside::default(),
+        }
     }
 
     /// Cuts the grant down to some branches. Default: all.
@@ -172,6 +189,13 @@ impl Grant {
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// Takes along what a store found while it looked the credential up, for the first read with the scope.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn with_beside<T: Send + Sync + 'static>(mut self, found: Arc<T>) -> Self {
+        self.beside = Beside::new(found);
+        self
     }
 
     pub(super) fn with_shared(mut self, shared: Arc<[CorpusId]>) -> Self {
