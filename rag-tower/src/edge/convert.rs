@@ -62,7 +62,7 @@ pub(super) fn delete(visible: &Visible) -> Result<UpdateOperation, Error> {
 
 pub(super) fn query(
     vector: &QueryVector,
-    visible: &Visible,
+    filter: Filter,
     limit: usize,
     exact: bool,
     payload: bool,
@@ -74,7 +74,7 @@ pub(super) fn query(
     Ok(QueryRequest {
         prefetches: Vec::new(),
         query: Some(ScoringQuery::Vector(QueryEnum::Nearest(NamedQuery::new(vector, name)))),
-        filter: Some(filter(visible)?),
+        filter: Some(filter),
         score_threshold: None,
         limit,
         offset: 0,

@@ -1,7 +1,6 @@
 //! Point ids in, what the index says of each: whose it is, and of which chunk and document. Kept in process, since reading a
 //! payload from the index is as much work as finding the point.
 
-use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -34,18 +33,19 @@ impl KnownPoints {
         Self(Mutex::new(Known { points: LruCache::new(POINTS), changes: 0 }))
     }
 
-    /// What is known of these points, and the ids of the others, which are then to be read.
+    /// What is known of each of these points, and the places and ids of the others, which are then to be read.
     pub(super) fn get(
         &self,
         ids: impl Iterator<Item = PointId>,
-    ) -> (Began, HashMap<PointId, Hit>, Vec<PointId>) {
+    ) -> (Began, Vec<Option<Hit>>, Vec<(usize, PointId)>) {
         let mut known = self.lock();
-        let (mut found, mut missing) = (HashMap::with_capacity(ids.size_hint().0), Vec::new());
+        let (mut found, mut missing) = (Vec::with_capacity(ids.size_hint().0), Vec::new());
         for id in ids {
-            match known.points.get(&id) {
-                Some(hit) => drop(found.insert(id, hit.clone())),
-                None => missing.push(id),
+            let hit = known.points.get(&id).cloned();
+            if hit.is_none() {
+                missing.push((found.len(), id));
             }
+            found.push(hit);
         }
         (Began(known.changes), found, missing)
     }
@@ -97,13 +97,12 @@ mod tests {
     fn what_was_read_is_known_until_something_changes() {
         let known = KnownPoints::new();
         let (began, found, missing) = known.get([id(1), id(2)].into_iter());
-        assert!(found.is_empty());
-        assert_eq!(missing, [id(1), id(2)]);
+        assert_eq!((&*found, &*missing), (&[None, None][..], &[(0, id(1)), (1, id(2))][..]));
         known.put(began, &[(id(1), hit("a"))]);
         let (_, found, missing) = known.get([id(1), id(2)].into_iter());
-        assert_eq!((found.get(&id(1)), &*missing), (Some(&hit("a")), &[id(2)][..]));
+        assert_eq!((&*found, &*missing), (&[Some(hit("a")), None][..], &[(1, id(2))][..]));
         known.forget();
-        assert_eq!(known.get([id(1)].into_iter()).2, [id(1)]);
+        assert_eq!(known.get([id(1)].into_iter()).2, [(0, id(1))]);
     }
 
     #[test]
@@ -112,7 +111,7 @@ mod tests {
         let (began, ..) = known.get([id(1)].into_iter());
         known.forget();
         known.put(began, &[(id(1), hit("a"))]);
-        assert_eq!(known.get([id(1)].into_iter()).2, [id(1)]);
+        assert_eq!(known.get([id(1)].into_iter()).2, [(0, id(1))]);
     }
 
     #[test]
@@ -123,6 +122,6 @@ mod tests {
         let read: Vec<_> = (0..many).map(|n| (id(n), hit("a"))).collect();
         known.put(began, &read);
         assert_eq!(known.lock().points.len(), POINTS.get());
-        assert_eq!(known.get([id(0), id(many - 1)].into_iter()).2, [id(0)]);
+        assert_eq!(known.get([id(0), id(many - 1)].into_iter()).2, [(0, id(0))]);
     }
 }

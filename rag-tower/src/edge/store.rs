@@ -237,12 +237,11 @@ impl VectorStore for EdgeStore {
         if query.limit == 0 {
             return Ok(Vec::new());
         }
-        let visible = Visible::narrowed(scope, &query.filter)?;
-        let all = convert::filter(&Visible::of(scope))?;
-        let query = query.clone();
+        let filter = convert::filter(&Visible::narrowed(scope, &query.filter)?)?;
+        let (scope, query) = (scope.clone(), query.clone());
         self.read(move |inner| {
-            let exact = inner.is_small(all)?;
-            let request = convert::query(&query.vector, &visible, query.limit, exact, true)?;
+            let exact = inner.is_small(&scope)?;
+            let request = convert::query(&query.vector, filter, query.limit, exact, true)?;
             inner.query(request)?.iter().map(convert::hit).collect()
         })
         .await
@@ -254,10 +253,9 @@ impl VectorStore for EdgeStore {
         if query.limit == 0 {
             return Ok(Vec::new());
         }
-        let visible = Visible::narrowed(scope, &query.filter)?;
-        let all = convert::filter(&Visible::of(scope))?;
-        let query = query.clone();
-        self.read(move |inner| inner.hybrid(&query, &visible, all)).await
+        let filter = convert::filter(&Visible::narrowed(scope, &query.filter)?)?;
+        let (scope, query) = (scope.clone(), query.clone());
+        self.read(move |inner| inner.hybrid(&scope, &query, filter)).await
     }
 
     async fn count(&self, scope: &TenantScope) -> Result<u64, Error> {
@@ -331,11 +329,12 @@ impl Inner {
         updated.map(drop)
     }
 
-    /// True when a scope, by its filter, has few enough points to compare all of them, as it has when all scopes together do.
-    fn is_small(&self, filter: Filter) -> Result<bool, Error> {
+    /// True when a scope has few enough points to compare all of them, as it has when all scopes together do.
+    fn is_small(&self, scope: &TenantScope) -> Result<bool, Error> {
         if self.at_most.load(Ordering::Relaxed) <= EXACT_UP_TO {
             return Ok(true);
         }
+        let filter = convert::filter(&Visible::of(scope))?;
         let count = CountRequest { filter: Some(filter), exact: false };
         let points = self.shard.count(count).map_err(convert::failed(Stage::Retrieve))?;
         Ok(points <= EXACT_UP_TO)
@@ -345,13 +344,19 @@ impl Inner {
         self.shard.query(request).map_err(convert::failed(Stage::Retrieve))
     }
 
-    fn hybrid(&self, query: &HybridQuery, visible: &Visible, all: Filter) -> Result<Vec<FusedHit>, Error> {
-        let exact = self.is_small(all)?;
-        let leg =
-            |leg: VectorQuery| self.query(convert::query(&leg.vector, visible, leg.limit, exact, false)?);
+    fn hybrid(
+        &self,
+        scope: &TenantScope,
+        query: &HybridQuery,
+        filter: Filter,
+    ) -> Result<Vec<FusedHit>, Error> {
+        let exact = self.is_small(scope)?;
+        let leg = |leg: VectorQuery, filter| {
+            self.query(convert::query(&leg.vector, filter, leg.limit, exact, false)?)
+        };
         let (dense, sparse) = query.legs();
-        let dense = leg(dense)?;
-        let sparse = sparse.map(leg).transpose()?.unwrap_or_default();
+        let sparse = sparse.map(|sparse| leg(sparse, filter.clone())).transpose()?.unwrap_or_default();
+        let dense = leg(dense, filter)?;
 
         let ids = |points: &[ScoredPoint]| points.iter().map(|point| point.id).collect::<Vec<_>>();
         let mut ranked = rrf([(query.dense_weight, ids(&dense)), (1.0 - query.dense_weight, ids(&sparse))]);
@@ -363,11 +368,11 @@ impl Inner {
         let points = self.points(ranked.iter().map(|(id, _)| *id))?;
         let (dense, sparse) = (found(&dense), found(&sparse));
         let mut hits = Vec::with_capacity(ranked.len());
-        for (id, score) in ranked {
+        for ((id, score), point) in ranked.into_iter().zip(points) {
             // one that is not there was deleted meanwhile
-            if let Some(point) = points.get(&id) {
-                let hit = Hit { score, ..point.clone() };
-                hits.push(FusedHit { hit, dense: dense.get(&id).copied(), sparse: sparse.get(&id).copied() });
+            if let Some(point) = point {
+                let hit = Hit { score, ..point };
+                hits.push(FusedHit { hit, dense: of(&dense, id), sparse: of(&sparse, id) });
             }
         }
         hits.sort_by(|a, b| b.hit.score.total_cmp(&a.hit.score).then(a.hit.chunk.cmp(&b.hit.chunk)));
@@ -375,10 +380,11 @@ impl Inner {
         Ok(hits)
     }
 
-    /// What the points' payloads say, without a score: as it is known, or read.
-    fn points(&self, ids: impl Iterator<Item = PointId>) -> Result<HashMap<PointId, Hit>, Error> {
-        let (began, mut points, missing) = self.known.get(ids);
-        if !missing.is_empty() {
+    /// What the payload of each point says, without a score: as it is known, or read. None of one that is not there.
+    fn points(&self, ids: impl Iterator<Item = PointId>) -> Result<Vec<Option<Hit>>, Error> {
+        let (began, mut points, places) = self.known.get(ids);
+        if !places.is_empty() {
+            let missing: Vec<PointId> = places.iter().map(|(_, id)| *id).collect();
             let records = self
                 .shard
                 .retrieve(&missing, Some(WithPayloadInterface::Bool(true)), None)
@@ -388,7 +394,10 @@ impl Inner {
                 read.push((record.id, convert::hit_of(record.payload.as_ref(), 0.0)?));
             }
             self.known.put(began, &read);
-            points.extend(read);
+            let read: HashMap<PointId, Hit> = read.into_iter().collect();
+            for (place, id) in places {
+                points[place] = read.get(&id).cloned();
+            }
         }
         Ok(points)
     }
@@ -413,9 +422,18 @@ impl Inner {
     }
 }
 
-fn found(points: &[ScoredPoint]) -> HashMap<PointId, Found> {
+/// How each point was found, ascending by id.
+fn found(points: &[ScoredPoint]) -> Vec<(PointId, Found)> {
     let ranked = (1..).zip(points);
-    ranked.map(|(rank, point)| (point.id, Found { rank, score: point.score })).collect()
+    let mut found: Vec<_> =
+        ranked.map(|(rank, point)| (point.id, Found { rank, score: point.score })).collect();
+    found.sort_unstable_by_key(|(id, _)| *id);
+    found
+}
+
+fn of(found: &[(PointId, Found)], id: PointId) -> Option<Found> {
+    let at = found.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+    Some(found[at].1)
 }
 
 async fn permit(of: &Arc<Semaphore>) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {

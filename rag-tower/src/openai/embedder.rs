@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use async_openai::types::embeddings::{CreateEmbeddingRequest, EmbeddingInput, EncodingFormat};
 use futures_core::future::BoxFuture;
+use reqwest::Url;
 use tokio::time::timeout_at;
 use tower_service::Service;
 
@@ -27,6 +28,7 @@ const LONGEST: usize = 64 * 1024 * 1024;
 #[derive(Clone)]
 pub struct OpenAiEmbedder {
     endpoint: Endpoint,
+    url: Arc<Url>,
     model: Arc<str>,
     dimensions: Option<u32>,
     batch: usize,
@@ -40,8 +42,9 @@ impl OpenAiEmbedder {
     #[must_use]
     pub fn new(endpoint: Endpoint, model: impl Into<Arc<str>>) -> Self {
         let model = model.into();
+        let url = Arc::new(endpoint.url("/embeddings"));
         let meters = Meters::new("embeddings", endpoint.name(), &model);
-        Self { endpoint, model, dimensions: None, batch: 64, meters }
+        Self { endpoint, url, model, dimensions: None, batch: 64, meters }
     }
 
     /// The vectors' length, for models that can shorten them. Default: the model's own.
@@ -73,7 +76,7 @@ impl OpenAiEmbedder {
             user: None,
             dimensions: self.dimensions,
         };
-        let mut response = self.endpoint.post("/embeddings", &body, by, Stage::Embed).await?;
+        let mut response = self.endpoint.post(&self.url, &body, by, Stage::Embed).await?;
         let mut all = Vec::new();
         loop {
             match timeout_at(by, response.chunk()).await {

@@ -38,6 +38,9 @@ pub struct EndpointBuilder {
     idle: Duration,
 }
 
+/// Room for the body of most requests, in bytes.
+const USUAL_BODY: usize = 16 * 1024;
+
 // === impl Endpoint ===
 
 impl Endpoint {
@@ -62,6 +65,13 @@ impl Endpoint {
     /// True for OpenAI's own servers, whose newer models refuse `max_tokens` by its old name.
     pub(super) fn is_openai(&self) -> bool {
         self.0.base.host_str() == Some("api.openai.com")
+    }
+
+    /// The address of something below the base URL, such as `/embeddings`.
+    pub(super) fn url(&self, path: &str) -> Url {
+        let mut url = self.0.base.clone();
+        url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+        url
     }
 
     /// The base URL.
@@ -94,17 +104,17 @@ impl Endpoint {
         Instant::now() + self.0.first_event
     }
 
-    /// Sends a request; a response that is returned has a status of success.
+    /// Sends a request to one of our [addresses](Self::url); a response that is returned has a status of success.
     pub(super) async fn post(
         &self,
-        path: &str,
+        url: &Url,
         body: &impl Serialize,
         by: Instant,
         stage: Stage,
     ) -> Result<Response, Error> {
-        let url = format!("{}{path}", self.base().trim_end_matches('/'));
-        let body = serde_json::to_vec(body).map_err(|error| Error::internal(stage, error))?;
-        let sending = self.0.client.post(url).header(CONTENT_TYPE, "application/json").body(body).send();
+        let mut json = Vec::with_capacity(USUAL_BODY);
+        serde_json::to_writer(&mut json, body).map_err(|error| Error::internal(stage, error))?;
+        let sending = self.0.client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(json).send();
         let response = match timeout_at(by, sending).await {
             Err(_) => return Err(refusal::silent(self.name(), stage)),
             Ok(Err(error)) => return Err(refusal::unreachable(self.name(), stage, error.without_url())),
@@ -253,6 +263,17 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{wrong}");
             assert!(error.to_string().contains("https://api.openai.com/v1"), "{error}");
             assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_below_the_base_url() {
+        for (base, address) in [
+            ("http://localhost/v1", "http://localhost/v1/embeddings"),
+            ("http://localhost:9/v1/", "http://localhost:9/v1/embeddings"),
+            ("http://localhost", "http://localhost/embeddings"),
+        ] {
+            assert_eq!(Endpoint::builder(base).build().unwrap().url("/embeddings").as_str(), address);
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::future::BoxFuture;
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout_at;
 use tower_service::Service;
@@ -35,6 +36,7 @@ const LONGEST: usize = 4 * 1024 * 1024;
 #[derive(Clone)]
 pub struct HttpReranker {
     endpoint: Endpoint,
+    url: Arc<Url>,
     model: Arc<str>,
     meters: Meters,
 }
@@ -67,8 +69,9 @@ impl HttpReranker {
     #[must_use]
     pub fn new(endpoint: Endpoint, model: impl Into<Arc<str>>) -> Self {
         let model = model.into();
+        let url = Arc::new(endpoint.url("/rerank"));
         let meters = Meters::new("rerank", endpoint.name(), &model);
-        Self { endpoint, model, meters }
+        Self { endpoint, url, model, meters }
     }
 
     async fn order(&self, request: &RerankRequest) -> Result<Vec<Ranked>, Error> {
@@ -84,7 +87,7 @@ impl HttpReranker {
             top_n: request.passages.len(),
             return_documents: false,
         };
-        let mut response = self.endpoint.post("/rerank", &body, by, Stage::Rerank).await?;
+        let mut response = self.endpoint.post(&self.url, &body, by, Stage::Rerank).await?;
         let mut all = Vec::new();
         loop {
             match timeout_at(by, response.chunk()).await {

@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::corpus_state::{CorpusState, SeenWithKey, State};
+use super::corpus_state::{CorpusState, SeenWithKey};
 use super::counts::{self, Corpus, Counts, Vocabulary};
 use super::database::{Database, Role};
 use super::error::DatabaseError;
@@ -233,18 +233,35 @@ impl PgDocuments {
         tx.commit().await
     }
 
-    /// The passages of these chunks, and of those that others of the tenant ask for at the same time; nothing is read where
-    /// they are known in the state that was seen when the scope's key was looked up.
-    async fn texts(&self, scope: &TenantScope, hits: &[Hit]) -> Result<Arc<Read>, DatabaseError> {
-        let chunks: Arc<[Uuid]> = hits.iter().map(|hit| hit.chunk.as_uuid()).collect();
+    /// The passages of these hits in their order, without those that are gone, and who read them. Nothing is read where all are
+    /// known in the state that was seen when the scope's key was looked up.
+    async fn texts(
+        &self,
+        scope: &TenantScope,
+        hits: &[Hit],
+    ) -> Result<(DatabaseIdentity, Vec<Option<Passage>>), DatabaseError> {
+        let chunks = || hits.iter().map(|hit| hit.chunk);
         if let Some(seen) = scope.take_beside::<SeenWithKey>()
-            && let Some(corpus) = seen.of(&self.database)
-            && let Some((state, known)) = self.known.get(scope.tenant(), &chunks)
-            && known.len() == chunks.len()
-            && let Some(read) = self.unchanged(scope, corpus, state, known)
+            && let Some(CorpusState { reader, state: Some(state) }) = seen.of(&self.database)
         {
-            return Ok(Arc::new(read));
+            if !self.is_tenant(scope, reader) {
+                return Ok((reader.clone(), Vec::new()));
+            }
+            if let Some(known) = self.known.all_in(*state, scope.tenant(), chunks()) {
+                return Ok((reader.clone(), known.into_iter().map(Some).collect()));
+            }
         }
+        let read = self.shared_texts(scope, chunks().map(|chunk| chunk.as_uuid()).collect()).await?;
+        let passages = chunks().map(|chunk| read.texts.get(&chunk).cloned()).collect();
+        Ok((read.identity.clone(), passages))
+    }
+
+    /// The passages of these chunks, and of those that others of the tenant ask for at the same time.
+    async fn shared_texts(
+        &self,
+        scope: &TenantScope,
+        chunks: Arc<[Uuid]>,
+    ) -> Result<Arc<Read>, DatabaseError> {
         let read = async |asked: Vec<Arc<[Uuid]>>| {
             let mut chunks = asked.concat();
             chunks.sort_unstable();
@@ -263,10 +280,14 @@ impl PgDocuments {
             chunks.iter().copied().filter(|chunk| !known.contains_key(&ChunkId::new(*chunk))).collect();
         if let Some(state) = known_in.take_if(|_| missing.is_empty()) {
             // nearly always: nothing has changed, and one row says so
-            let corpus = self.state(scope).await?;
-            if let Some(read) = self.unchanged(scope, &corpus, state, std::mem::take(&mut known)) {
-                return Ok(read);
+            let CorpusState { reader: identity, state: now } = self.state(scope).await?;
+            if !self.is_tenant(scope, &identity) {
+                return Ok(Read { identity, texts: Texts::new() });
             }
+            if now == Some(state) {
+                return Ok(Read { identity, texts: known });
+            }
+            known = Texts::new();
         }
         let mut tx = TenantTx::begin(&self.database, scope).await?;
         let rows = sqlx::query(sql::PASSAGES)
@@ -295,21 +316,6 @@ impl PgDocuments {
         }
         texts.extend(read.into_iter().map(|passage| (passage.chunk, passage)));
         Ok(Read { identity, texts })
-    }
-
-    /// Texts that are known in `state`, when the corpus is still in it; nothing from a reader that was not the tenant.
-    fn unchanged(
-        &self,
-        scope: &TenantScope,
-        corpus: &CorpusState,
-        state: State,
-        known: Texts,
-    ) -> Option<Read> {
-        let identity = corpus.reader.clone();
-        if !self.is_tenant(scope, &identity) {
-            return Some(Read { identity, texts: Texts::new() });
-        }
-        (corpus.state == Some(state)).then_some(Read { identity, texts: known })
     }
 
     async fn state(&self, scope: &TenantScope) -> Result<CorpusState, DatabaseError> {
@@ -429,8 +435,8 @@ impl ChunkStore for PgDocuments {
         if hits.is_empty() {
             return Ok(ReadPassages::default());
         }
-        let read = self.texts(scope, &hits).await.map_err(|error| error.at(Stage::Retrieve))?;
-        let identity = read.identity.clone();
+        let (identity, texts) =
+            self.texts(scope, &hits).await.map_err(|error| error.at(Stage::Retrieve))?;
         if !self.is_tenant(scope, &identity) {
             metrics::counter!("rag_isolation_violations_total", "layer" => "database").increment(1);
             tracing::error!(tenant = %scope.tenant(), ?identity, "a transaction was not the tenant's");
@@ -438,8 +444,8 @@ impl ChunkStore for PgDocuments {
                 Error::new(ErrorKind::Isolation, Stage::Retrieve).with_source(WrongIdentity(identity))
             );
         }
-        let ranked = (1_u32..).zip(hits).filter_map(|(rank, hit)| {
-            let mut passage = read.texts.get(&hit.chunk)?.clone();
+        let ranked = (1_u32..).zip(hits).zip(texts).filter_map(|((rank, hit), passage)| {
+            let mut passage = passage?;
             passage.score = hit.score;
             passage.found.insert(Arc::clone(source), Found { rank, score: hit.score });
             Some(passage)

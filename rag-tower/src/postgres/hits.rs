@@ -3,12 +3,15 @@
 //! the greater part of what a row costs it.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::passage::{ChunkId, DocumentId};
 use crate::trace::HitRecord;
@@ -43,6 +46,9 @@ struct Line<'a> {
     words: usize,
 }
 
+/// An id as a word: its 16 bytes in Base64. That is 22 letters instead of 36, and ids are most of a row's hits.
+struct Id(Uuid);
+
 const NOTHING: &str = "-";
 
 /// As they are kept; none without hits. What two hits of one chunk say differently keeps them apart, so nothing is lost.
@@ -60,8 +66,8 @@ pub(super) fn kept(hits: &[HitRecord]) -> Option<Kept> {
         let of = |hit: &HitRecord| (hit.chunk, hit.document, hit.fused, hit.used);
         if line.words == chunks || last.is_none_or(|last| of(last) != of(hit)) {
             chunks += 1;
-            add(&mut kept.chunk, hit.chunk);
-            add(&mut kept.document, hit.document);
+            add(&mut kept.chunk, Id(hit.chunk.as_uuid()));
+            add(&mut kept.document, Id(hit.document.as_uuid()));
             add(&mut kept.fused, hit.fused);
             add(&mut kept.used, u8::from(hit.used));
         }
@@ -78,8 +84,8 @@ pub(super) fn kept(hits: &[HitRecord]) -> Option<Kept> {
 
 /// The column `hits` of a row as it is in memory: an array with a [`HitRecord`] for each source of a chunk. In the column there
 /// is one object, `{"chunk", "document", "fused", "used", "by": {source: …}}`, whose texts hold a word for each chunk, in one
-/// order. Older rows hold an array of objects, for chunks or for each source of a chunk, which are read too; what is none of
-/// this stays as it is.
+/// order; ids are Base64 without padding. Older rows have plain ids, or an array of objects, for chunks or for each source of a
+/// chunk, which are read too; what is none of this stays as it is.
 #[must_use]
 pub fn hits_of_row(column: Value) -> Value {
     let hits = match &column {
@@ -95,14 +101,14 @@ pub fn hits_of_row(column: Value) -> Value {
 impl Kept {
     /// The hits; none when the lines do not fit each other.
     fn read(self) -> Option<Vec<Value>> {
-        let chunks: Vec<ChunkId> = words(&self.chunk)?;
-        let documents: Vec<DocumentId> = words(&self.document)?;
+        let (chunks, documents): (Vec<Id>, Vec<Id>) = (words(&self.chunk)?, words(&self.document)?);
         let (fused, used): (Vec<f32>, Vec<u8>) = (words(&self.fused)?, words(&self.used)?);
         let by: Vec<(Arc<str>, Vec<String>)> =
             self.by.into_iter().map(|(source, line)| Some((source, words(&line)?))).collect::<Option<_>>()?;
         let mut hits = Vec::with_capacity(chunks.len() * by.len());
         for (at, chunk) in chunks.into_iter().enumerate() {
-            let (document, fused, used) = (*documents.get(at)?, *fused.get(at)?, *used.get(at)? == 1);
+            let (chunk, document) = (ChunkId::new(chunk.0), DocumentId::new(documents.get(at)?.0));
+            let (fused, used) = (*fused.get(at)?, *used.get(at)? == 1);
             for (source, said) in by.iter().map(|(source, said)| (source, said.get(at))) {
                 let said = said?;
                 if said == NOTHING {
@@ -115,6 +121,28 @@ impl Kept {
             }
         }
         Some(hits)
+    }
+}
+
+// === impl Id ===
+
+impl Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut word = [0; 22];
+        let written = STANDARD_NO_PAD.encode_slice(self.0.as_bytes(), &mut word).map_err(|_| fmt::Error)?;
+        f.write_str(str::from_utf8(&word[..written]).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl FromStr for Id {
+    type Err = uuid::Error;
+
+    /// Plain ids are those of older rows.
+    fn from_str(word: &str) -> Result<Self, uuid::Error> {
+        match STANDARD_NO_PAD.decode(word) {
+            Ok(bytes) if bytes.len() == 16 => Uuid::from_slice(&bytes).map(Self),
+            _ => word.parse().map(Self),
+        }
     }
 }
 
@@ -160,8 +188,6 @@ fn words<T: FromStr>(line: &str) -> Option<Vec<T>> {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     fn hit(source: &str, rank: u32, chunk: u128, fused: f32, used: bool) -> HitRecord {
@@ -193,6 +219,7 @@ mod tests {
             json!({"dense": "1:0.25 2:0.25 3:0.25 - -", "sparse": "2:0.25 - - 3:0.25 4:0.25"})
         );
         assert_eq!((&column["used"], &column["fused"]), (&json!("1 0 0 1 1"), &json!("0.5 0.1 0.2 0.2 0.2")));
+        assert_eq!(column["chunk"].as_str().unwrap().len(), 5 * 22 + 4);
         assert_eq!(hits_of_row(column), json!(hits));
         assert!(kept(&[]).is_none());
         assert_eq!(hits_of_row(json!([])), json!([]));
@@ -206,6 +233,9 @@ mod tests {
         let chunk =
             json!([{"chunk": dense.chunk, "document": dense.document, "fused": 0.5, "used": true, "by": by}]);
         assert_eq!(hits_of_row(chunk), json!([dense, sparse]));
+        let mut plain = json!(kept(std::slice::from_ref(&dense)));
+        (plain["chunk"], plain["document"]) = (json!(dense.chunk), json!(dense.document));
+        assert_eq!(hits_of_row(plain), json!([dense]));
         let mut short = json!(kept(&[dense, sparse]));
         short["fused"] = json!("");
         for other in [json!(null), json!({"a": 1}), json!([1, {"chunk": "x"}, []]), short] {

@@ -39,6 +39,18 @@ impl KnownTexts {
         Self(Mutex::new(Tenants { by_id: LruCache::unbounded(), bytes: 0 }))
     }
 
+    /// All of the chunks, in their order, when they are known in this state.
+    pub(super) fn all_in(
+        &self,
+        state: State,
+        tenant: TenantId,
+        chunks: impl Iterator<Item = ChunkId>,
+    ) -> Option<Vec<Passage>> {
+        let mut tenants = self.lock();
+        let known = tenants.by_id.get(&tenant).filter(|known| known.state == state)?;
+        chunks.map(|chunk| known.texts.get(&chunk).cloned()).collect()
+    }
+
     /// Those of the chunks that are known, and the state in which they are so.
     pub(super) fn get(&self, tenant: TenantId, chunks: &[uuid::Uuid]) -> Option<(State, Texts)> {
         let mut tenants = self.lock();
@@ -138,6 +150,12 @@ mod tests {
         assert_eq!(known(&texts, a, 1), Some((state(1), true)));
         assert_eq!(known(&texts, a, 2), Some((state(1), false)));
         assert_eq!(known(&texts, b, 1), None);
+        let all_in = |number, tenant, chunks: &[u128]| {
+            let chunks = chunks.iter().map(|chunk| ChunkId::new(uuid::Uuid::from_u128(*chunk)));
+            texts.all_in(state(number), tenant, chunks).map(|passages| passages.len())
+        };
+        assert_eq!((all_in(1, a, &[1]), all_in(1, a, &[])), (Some(1), Some(0)));
+        assert_eq!((all_in(2, a, &[1]), all_in(1, a, &[1, 2]), all_in(1, b, &[1])), (None, None, None));
         texts.put(a, state(2), [passage(a, 2, 9)].iter());
         assert_eq!(known(&texts, a, 1), Some((state(2), false)), "the old state's is gone");
         texts.put(a, state(1), [passage(a, 1, 9)].iter());

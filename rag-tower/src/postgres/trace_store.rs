@@ -15,7 +15,7 @@ use super::database::{Database, Role};
 use super::error::DatabaseError;
 use super::rollups::{self, micros, nanos, tokens};
 use super::text::{clean, clean_json};
-use super::{hits, search_text, sql};
+use super::{hits, search_text, spans, sql};
 use crate::ask::AskId;
 use crate::error::{BoxError, Error, ErrorKind, Stage};
 use crate::trace::{TraceRow, TraceStore};
@@ -143,7 +143,7 @@ fn insert_statement(rows: &[TraceRow]) -> QueryScalar<'_, Postgres, Uuid, PgArgu
         .bind(all(rows, |row| json_of(&row.degraded)))
         .bind(all(rows, |row| json_of(&row.sources)))
         .bind(all(rows, |row| json_of(&row.tool_metadata)))
-        .bind(all(rows, spans))
+        .bind(all(rows, |row| spans::kept(&row.spans)))
         .bind(all(rows, |row| hits::kept(&row.hits).map_or_else(|| "[]".into(), |kept| json_of(&kept))))
         .bind(all(rows, |row| search_text::of_row(row.question.as_deref(), row.answer.as_deref())))
         .bind(all(rows, |row| row.receipt.as_ref().map(json_of)))
@@ -159,19 +159,4 @@ fn json_of(value: &impl Serialize) -> String {
     }
     // a NUL, or a backslash before the same letters: only the tree tells
     serde_json::from_str(&text).map_or(text, |value| clean_json(value).to_string())
-}
-
-fn spans(row: &TraceRow) -> String {
-    #[derive(Serialize)]
-    struct Row {
-        stage: &'static str,
-        start_us: i64,
-        duration_us: i64,
-    }
-    let spans = row.spans.iter().map(|span| Row {
-        stage: span.stage.as_str(),
-        start_us: micros(span.start),
-        duration_us: micros(span.duration),
-    });
-    json_of(&spans.collect::<Vec<_>>())
 }

@@ -11,9 +11,15 @@ use unicode_normalization::UnicodeNormalization;
 /// The zero-width non-joiner is removed with them, but for Arabic script, where it parts a word's pieces and is as often
 /// written as a space: there it becomes one.
 pub(crate) fn normalize(text: &str) -> String {
-    // most text is of letters that all of this leaves as they are but for their case
-    let plain: Option<String> = text.chars().map(plain).collect();
-    place_tones(plain.unwrap_or_else(|| normal(text)))
+    // most text is of letters that all of this leaves as they are but for their case, and which take the same room
+    let mut lower = String::with_capacity(text.len());
+    for c in text.chars() {
+        match plain(c) {
+            Some(c) => lower.push(c),
+            None => return place_tones(normal(text)),
+        }
+    }
+    place_tones(lower)
 }
 
 /// The lower case of a character of ASCII or of Vietnamese, alone or in any text of such: they neither compose nor join.
@@ -86,6 +92,31 @@ pub(crate) fn fold(word: &str) -> Option<String> {
     if word.is_ascii() {
         return None;
     }
+    let letters: Option<String> = word.chars().map(letter).collect();
+    letters.or_else(|| marked(word))
+}
+
+/// The letter below the marks of a character of Vietnamese and its neighbours, in lower case; itself for one of ASCII.
+fn letter(c: char) -> Option<char> {
+    Some(match c {
+        '\0'..='\x7f' => c,
+        // every second one is upper case
+        'Ạ'..='ỹ' if c as u32 % 2 == 0 => return None,
+        'à'..='å' | 'ă' | 'ạ'..='ặ' => 'a',
+        'ç' => 'c',
+        'đ' | 'ð' => 'd',
+        'è'..='ë' | 'ẹ'..='ệ' => 'e',
+        'ì'..='ï' | 'ĩ' | 'ỉ'..='ị' => 'i',
+        'ñ' => 'n',
+        'ò'..='ö' | 'ø' | 'ơ' | 'ọ'..='ợ' => 'o',
+        'ù'..='ü' | 'ũ' | 'ư' | 'ụ'..='ự' => 'u',
+        'ý' | 'ÿ' | 'ỳ'..='ỹ' => 'y',
+        _ => return None,
+    })
+}
+
+/// What [`fold`] does to any word.
+fn marked(word: &str) -> Option<String> {
     let mut folded = String::with_capacity(word.len());
     for c in word.nfd().filter(|&c| !is_diacritic(c)) {
         match bare(c) {
@@ -186,6 +217,12 @@ mod tests {
         }
         assert!(all.contains(&'Ễ') && all.contains(&'ư') && !all.contains(&'ß') && !all.contains(&'İ'));
         assert_eq!(plain('\u{301}'), None);
+        let marks = all.iter().filter(|c| !c.is_ascii() && letter(**c).is_some());
+        let lower = all.iter().filter(|c| !c.is_ascii() && c.is_lowercase());
+        assert!(lower.eq(marks.inspect(|c| {
+            let word = format!("a{c}z");
+            assert_eq!(fold(&word), marked(&word), "{c}");
+        })));
     }
 
     #[test]

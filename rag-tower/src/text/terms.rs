@@ -70,20 +70,19 @@ pub fn document_terms(text: &str) -> DocumentTerms {
 /// ```
 #[must_use]
 pub fn query_terms(text: &str) -> QueryTerms {
-    let mut weights = BTreeMap::<u32, f32>::new();
-    each_weighted(text, |id, weight, _| *weights.entry(id).or_default() += weight);
-    QueryTerms(weights.into_iter().collect())
+    let mut weights = Vec::new();
+    each_weighted(text, |id, weight, _| weights.push((id, weight)));
+    QueryTerms::of(weights)
 }
 
 /// The terms of a query's words and their other forms alone, as if none were mostly grammar: for judging how much of a
 /// question a text holds, where what a text need not hold must not count.
 pub(crate) fn wording(text: &str) -> QueryTerms {
-    let mut weights = BTreeMap::<u32, f32>::new();
+    let mut weights = Vec::new();
     each_term(&normalize(text), |term, form| {
-        let weight = if form == Form::Written { 1.0 } else { FOLDED_WEIGHT };
-        *weights.entry(term_id(term)).or_default() += weight;
+        weights.push((term_id(term), if form == Form::Written { 1.0 } else { FOLDED_WEIGHT }));
     });
-    QueryTerms(weights.into_iter().collect())
+    QueryTerms::of(weights)
 }
 
 /// The number that stands for a normalised term: FNV-1a with 64 bits, folded to 32.
@@ -263,6 +262,17 @@ fn is_hangul(c: char) -> bool {
 // === impl QueryTerms ===
 
 impl QueryTerms {
+    /// Weights of terms in any order; those of one term are added up.
+    fn of(mut weights: Vec<(u32, f32)>) -> Self {
+        weights.sort_by_key(|(id, _)| *id);
+        weights.dedup_by(|(id, weight), (same, sum)| {
+            let again = id == same;
+            *sum += if again { *weight } else { 0.0 };
+            again
+        });
+        Self(weights)
+    }
+
     /// Term ids, ascending, and weights.
     #[must_use]
     pub fn as_slice(&self) -> &[(u32, f32)] {

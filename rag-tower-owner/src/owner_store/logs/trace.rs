@@ -1,7 +1,7 @@
 //! One ask in full: what its row holds, what people thought of it, and what else was said in its conversation.
 
 use rag_tower::AskId;
-use rag_tower::postgres::{DatabaseError, OwnerTx, hits_of_row};
+use rag_tower::postgres::{DatabaseError, OwnerTx, hits_of_row, spans_of_row};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::FromRow;
@@ -33,11 +33,7 @@ const RELATED: &str = "SELECT r.trace_id, r.ts, r.status, left(r.question, 160) 
       AND r.ts >= $4 AND r.ts < $5
     ORDER BY r.ts LIMIT 20";
 
-/// Some of the spans of a row, and how many there are.
-const SPANS: &str = "SELECT jsonb_array_length(r.spans)::bigint,
-        (SELECT coalesce(jsonb_agg(s.span ORDER BY s.n), '[]')
-         FROM jsonb_array_elements(r.spans) WITH ORDINALITY s (span, n) WHERE s.n > $3 AND s.n <= $3 + $4)
-    FROM rag_tower.request_traces r WHERE r.trace_id = $1 AND r.ts = $2";
+const SPANS: &str = "SELECT r.spans FROM rag_tower.request_traces r WHERE r.trace_id = $1 AND r.ts = $2";
 
 /// An ask in full.
 #[derive(Clone, Debug, Serialize, FromRow, schemars::JsonSchema)]
@@ -150,7 +146,7 @@ impl OwnerStore {
                 related => related?,
             };
         }
-        detail.hits = hits_of_row(detail.hits);
+        (detail.hits, detail.spans) = (hits_of_row(detail.hits), spans_of_row(detail.spans));
         mask(&mut detail.question);
         mask(&mut detail.answer);
         mask(&mut detail.error);
@@ -175,16 +171,15 @@ impl OwnerStore {
     ) -> Result<Option<Spans>, DatabaseError> {
         let Some(ts) = trace.timestamp() else { return Ok(None) };
         let mut tx = OwnerTx::snapshot(&self.database).await?;
-        let found: Option<(i64, Value)> = sqlx::query_as(SPANS)
-            .bind(trace.as_uuid())
-            .bind(ts)
-            .bind(i64::from(offset))
-            .bind(i64::from(limit))
-            .fetch_optional(tx.connection())
-            .await?;
-        Ok(found.map(|(total, items)| {
-            let (total, end) = (total.unsigned_abs(), u64::from(offset) + u64::from(limit));
-            Spans { items, next: (end < total).then_some(end), total }
-        }))
+        let found = sqlx::query_scalar(SPANS).bind(trace.as_uuid()).bind(ts).fetch_optional(tx.connection());
+        let Some(column) = found.await? else { return Ok(None) };
+        let mut items = match spans_of_row(column) {
+            Value::Array(spans) => spans,
+            _ => Vec::new(),
+        };
+        let (total, end) = (items.len() as u64, u64::from(offset) + u64::from(limit));
+        items.truncate(usize::try_from(end).unwrap_or(usize::MAX));
+        items.drain(..items.len().min(offset as usize));
+        Ok(Some(Spans { items: items.into(), next: (end < total).then_some(end), total }))
     }
 }
