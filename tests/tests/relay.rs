@@ -15,7 +15,7 @@ async fn pass(endpoint: &Endpoint, trace: &TraceHandle) -> Reply {
     let mut request = Request::post("/v1/chat/completions").body(Full::<Bytes>::from("{}")).unwrap();
     request.extensions_mut().insert(test_util::scope("acme"));
     request.extensions_mut().insert(trace.clone());
-    RelayLayer::new().layer(Upstream::new(endpoint).unwrap()).oneshot(request).await.unwrap()
+    RelayLayer::new().layer(Upstream::new(endpoint)).oneshot(request).await.unwrap()
 }
 
 fn kind(trace: &TraceHandle) -> String {

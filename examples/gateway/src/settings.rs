@@ -102,7 +102,7 @@ fn providers(labels: &Labels) -> Result<Fallback<Call>, Problem> {
 fn provider(base: String, name: &str, key: Option<String>, labels: &Labels) -> Result<Upstream, Problem> {
     let endpoint = Endpoint::builder(base).with_name(name).with_key(key.unwrap_or_default());
     let endpoint = endpoint.with_first_event_timeout(PATIENCE).with_idle_timeout(PATIENCE).build()?;
-    Ok(Upstream::new(&endpoint)?.with_labels(labels.clone()))
+    Ok(Upstream::new(&endpoint).with_labels(labels.clone()))
 }
 
 pub(crate) fn optional(name: &str) -> Result<Option<String>, Problem> {

@@ -6,8 +6,6 @@ use std::task::{Context, Poll};
 
 use async_openai::types::embeddings::{CreateEmbeddingRequest, EmbeddingInput, EncodingFormat};
 use futures_core::future::BoxFuture;
-use reqwest::Url;
-use tokio::time::timeout_at;
 use tower_service::Service;
 
 use super::endpoint::Endpoint;
@@ -28,7 +26,6 @@ const LONGEST: usize = 64 * 1024 * 1024;
 #[derive(Clone)]
 pub struct OpenAiEmbedder {
     endpoint: Endpoint,
-    url: Arc<Url>,
     model: Arc<str>,
     dimensions: Option<u32>,
     batch: usize,
@@ -42,9 +39,8 @@ impl OpenAiEmbedder {
     #[must_use]
     pub fn new(endpoint: Endpoint, model: impl Into<Arc<str>>) -> Self {
         let model = model.into();
-        let url = Arc::new(endpoint.url("/embeddings"));
         let meters = Meters::new("embeddings", endpoint.name(), &model);
-        Self { endpoint, url, model, dimensions: None, batch: 64, meters }
+        Self { endpoint, model, dimensions: None, batch: 64, meters }
     }
 
     /// The vectors' length, for models that can shorten them. Default: the model's own.
@@ -76,25 +72,9 @@ impl OpenAiEmbedder {
             user: None,
             dimensions: self.dimensions,
         };
-        let mut response = self.endpoint.post(&self.url, &body, by, Stage::Embed).await?;
-        let mut all = Vec::new();
-        loop {
-            match timeout_at(by, response.chunk()).await {
-                Err(_) => return Err(refusal::silent(self.endpoint.name(), Stage::Embed)),
-                Ok(Err(error)) => {
-                    return Err(refusal::unreachable(
-                        self.endpoint.name(),
-                        Stage::Embed,
-                        error.without_url(),
-                    ));
-                }
-                Ok(Ok(None)) => break,
-                Ok(Ok(Some(chunk))) if all.len() + chunk.len() > LONGEST => {
-                    return Err(self.invalid("sent more than 64 MiB of vectors"));
-                }
-                Ok(Ok(Some(chunk))) => all.extend_from_slice(&chunk),
-            }
-        }
+        let response = self.endpoint.post("/embeddings", &body, by, Stage::Embed).await?;
+        let all = self.endpoint.whole(response, LONGEST, by, Stage::Embed).await?;
+        let all = all.ok_or_else(|| self.invalid("sent more than 64 MiB of vectors"))?;
         let vectors: Vectors = serde_json::from_slice(&all)
             .map_err(|error| refusal::unreadable(self.endpoint.name(), Stage::Embed, &error))?;
         self.check(vectors.data, texts.len())

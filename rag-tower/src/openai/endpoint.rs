@@ -4,25 +4,33 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Response, Url, redirect};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::uri::Scheme;
+use http::{HeaderValue, Method, Request, Response, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
+use super::client::{self, HttpClient};
 use super::refusal;
 use crate::error::{Error, ErrorKind, Stage};
-use crate::tls;
 
 /// A server that speaks the OpenAI API, with its key and its limits of patience. Clones share one connection pool.
+///
+/// Where the environment names a proxy for it (`HTTPS_PROXY`, `HTTP_PROXY` or `ALL_PROXY`, but for what `NO_PROXY` names), it is
+/// reached through a tunnel of that proxy's (`CONNECT`).
 #[derive(Clone)]
 pub struct Endpoint(Arc<Inner>);
 
 struct Inner {
     name: Arc<str>,
-    base: Url,
-    client: Client,
+    base: Uri,
+    /// The base URL without a slash at its end: what paths are added to.
+    root: Arc<str>,
+    client: HttpClient,
     authorization: Option<HeaderValue>,
-    connect: Duration,
     first_event: Duration,
     idle: Duration,
 }
@@ -64,34 +72,46 @@ impl Endpoint {
 
     /// True for OpenAI's own servers, whose newer models refuse `max_tokens` by its old name.
     pub(super) fn is_openai(&self) -> bool {
-        self.0.base.host_str() == Some("api.openai.com")
+        self.0.base.host().is_some_and(|host| host.eq_ignore_ascii_case("api.openai.com"))
     }
 
-    /// The address of something below the base URL, such as `/embeddings`.
-    pub(super) fn url(&self, path: &str) -> Url {
-        let mut url = self.0.base.clone();
-        url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
-        url
+    /// A request to what is below the base URL, with our key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] for a path that cannot be one.
+    pub(super) fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, Error> {
+        let uri = Uri::try_from(format!("{}{path}", self.0.root));
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri.map_err(|error| Error::internal(Stage::Generate, error))?;
+        if let Some(key) = self.authorization() {
+            request.headers_mut().insert(AUTHORIZATION, key.clone());
+        }
+        Ok(request)
     }
 
-    /// The base URL.
-    pub(super) fn base(&self) -> &str {
-        self.0.base.as_str()
-    }
-
-    /// True when it is spoken to over TLS.
-    pub(super) fn is_secure(&self) -> bool {
-        self.0.base.scheme() == "https"
+    /// Sends a request; the response has any status.
+    pub(super) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        by: Instant,
+        stage: Stage,
+    ) -> Result<Response<Incoming>, Error> {
+        match timeout_at(by, self.0.client.request(request)).await {
+            Err(_) => Err(refusal::silent(self.name(), stage)),
+            Ok(Err(error)) => Err(refusal::unreachable(self.name(), stage, error)),
+            Ok(Ok(response)) => Ok(response),
+        }
     }
 
     /// The key, as a header.
     pub(super) fn authorization(&self) -> Option<&HeaderValue> {
         self.0.authorization.as_ref()
-    }
-
-    /// How long connecting may take.
-    pub(super) fn connect_timeout(&self) -> Duration {
-        self.0.connect
     }
 
     /// How long may pass between two pieces of an answer.
@@ -104,22 +124,19 @@ impl Endpoint {
         Instant::now() + self.0.first_event
     }
 
-    /// Sends a request to one of our [addresses](Self::url); a response that is returned has a status of success.
+    /// Posts JSON; a response that is returned has a status of success.
     pub(super) async fn post(
         &self,
-        url: &Url,
+        path: &str,
         body: &impl Serialize,
         by: Instant,
         stage: Stage,
-    ) -> Result<Response, Error> {
+    ) -> Result<Response<Incoming>, Error> {
         let mut json = Vec::with_capacity(USUAL_BODY);
         serde_json::to_writer(&mut json, body).map_err(|error| Error::internal(stage, error))?;
-        let sending = self.0.client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(json).send();
-        let response = match timeout_at(by, sending).await {
-            Err(_) => return Err(refusal::silent(self.name(), stage)),
-            Ok(Err(error)) => return Err(refusal::unreachable(self.name(), stage, error.without_url())),
-            Ok(Ok(response)) => response,
-        };
+        let mut request = self.request(Method::POST, path, json.into())?;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let response = self.send(request, by, stage).await?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -128,13 +145,29 @@ impl Endpoint {
             Err(_) => Err(refusal::silent(self.name(), stage)),
         }
     }
+
+    /// All of a response, up to so many bytes; none of one that is longer.
+    pub(super) async fn whole(
+        &self,
+        response: Response<Incoming>,
+        most: usize,
+        by: Instant,
+        stage: Stage,
+    ) -> Result<Option<Bytes>, Error> {
+        match timeout_at(by, Limited::new(response.into_body(), most).collect()).await {
+            Err(_) => Err(refusal::silent(self.name(), stage)),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Ok(None),
+            Ok(Err(error)) => Err(refusal::unreachable(self.name(), stage, error)),
+            Ok(Ok(body)) => Ok(Some(body.to_bytes())),
+        }
+    }
 }
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
             .field("name", &self.0.name)
-            .field("base_url", &self.0.base.as_str())
+            .field("base_url", &self.0.root)
             .finish_non_exhaustive()
     }
 }
@@ -179,28 +212,19 @@ impl EndpointBuilder {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for a base URL that is not `http` or `https` with a host, or that carries a user, a
-    /// query or a fragment, and for a key that cannot be a header's value.
+    /// query or a fragment, for a key that cannot be a header's value, and for a proxy in the environment that is not reached
+    /// over `http`.
     pub fn build(self) -> Result<Endpoint, Error> {
         let base = base_url(&self.base_url)?;
         let authorization = authorization(self.key.as_deref())?;
-        let headers = authorization.iter().map(|key| (AUTHORIZATION, key.clone()));
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls::config(base.scheme() == "https", Stage::Generate)?)
-            .default_headers(HeaderMap::from_iter(headers))
-            // A redirect would carry the question, and perhaps the key, to who knows where.
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(self.connect)
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|error| Error::internal(Stage::Generate, error))?;
-        let name = self.name.unwrap_or_else(|| base.host_str().unwrap_or_default().into());
+        let client = client::client(&base, self.connect)?;
+        let name = self.name.unwrap_or_else(|| base.host().unwrap_or_default().to_ascii_lowercase().into());
         Ok(Endpoint(Arc::new(Inner {
             name,
+            root: base.to_string().trim_end_matches('/').into(),
             base,
             client,
             authorization,
-            connect: self.connect,
             first_event: self.first_event,
             idle: self.idle,
         })))
@@ -213,7 +237,7 @@ impl fmt::Debug for EndpointBuilder {
     }
 }
 
-fn base_url(text: &str) -> Result<Url, Error> {
+fn base_url(text: &str) -> Result<Uri, Error> {
     // The text itself stays out of the message: a mistaken one may hold a key.
     let wrong = |what: &str| {
         let message = format!(
@@ -221,14 +245,20 @@ fn base_url(text: &str) -> Result<Url, Error> {
         );
         Error::new(ErrorKind::InvalidInput, Stage::Generate).with_message(message)
     };
-    let url = Url::parse(text.trim()).map_err(|_| wrong("is not a URL"))?;
+    let text = text.trim();
+    if text.contains(['?', '#']) {
+        return Err(wrong("carries a query or fragment"));
+    }
+    let url = Uri::try_from(text).map_err(|_| wrong("is not a URL"))?;
+    let scheme = url.scheme();
     match () {
-        () if !matches!(url.scheme(), "http" | "https") => Err(wrong("has another scheme")),
-        () if url.host_str().is_none_or(str::is_empty) => Err(wrong("has no host")),
-        () if !url.username().is_empty() || url.password().is_some() => {
+        () if scheme != Some(&Scheme::HTTP) && scheme != Some(&Scheme::HTTPS) => {
+            Err(wrong("has another scheme"))
+        }
+        () if url.host().is_none_or(str::is_empty) => Err(wrong("has no host")),
+        () if url.authority().is_some_and(|authority| authority.as_str().contains('@')) => {
             Err(wrong("carries a user or password"))
         }
-        () if url.query().is_some() || url.fragment().is_some() => Err(wrong("carries a query or fragment")),
         () => Ok(url),
     }
 }
@@ -267,13 +297,17 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_below_the_base_url() {
-        for (base, address) in [
+    fn requests_are_below_the_base_url_and_carry_the_key() {
+        for (base, uri) in [
             ("http://localhost/v1", "http://localhost/v1/embeddings"),
-            ("http://localhost:9/v1/", "http://localhost:9/v1/embeddings"),
-            ("http://localhost", "http://localhost/embeddings"),
+            (" http://localhost:9/v1/ ", "http://localhost:9/v1/embeddings"),
+            ("https://[::1]", "https://[::1]/embeddings"),
         ] {
-            assert_eq!(Endpoint::builder(base).build().unwrap().url("/embeddings").as_str(), address);
+            let endpoint = Endpoint::builder(base).with_key("sk-secret").build().unwrap();
+            let request = endpoint.request(Method::POST, "/embeddings", Bytes::new()).unwrap();
+            assert_eq!((request.uri().to_string().as_str(), request.method()), (uri, &Method::POST));
+            assert_eq!(request.headers()[AUTHORIZATION], "Bearer sk-secret");
+            assert!(request.headers()[AUTHORIZATION].is_sensitive());
         }
     }
 

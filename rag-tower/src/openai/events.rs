@@ -8,8 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
-use reqwest::Response;
-use reqwest::header::CONTENT_TYPE;
+use http::Response;
+use http::header::CONTENT_TYPE;
+use http_body::Body;
+use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::endpoint::Endpoint;
@@ -18,7 +20,7 @@ use super::refusal;
 use super::sse::{Decoder, NotUtf8};
 use super::wire::Completion;
 use crate::answer::{AnswerStream, Event, Finish, Usage};
-use crate::error::{Error, ErrorKind, Stage};
+use crate::error::{BoxError, Error, ErrorKind, Stage};
 
 /// A response longer than this, in bytes, is no answer.
 const LONGEST: usize = 16 * 1024 * 1024;
@@ -42,10 +44,15 @@ type Chunks = Pin<Box<dyn Stream<Item = Result<String, Cut>> + Send>>;
 /// Why a body cannot be read on.
 #[derive(Debug)]
 enum Cut {
-    Transport(reqwest::Error),
+    Transport(BoxError),
     TooLong,
     NotUtf8,
 }
+
+/// The body of a response, which comes in pieces.
+pub(crate) trait Piecewise: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static {}
+
+impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static> Piecewise for B {}
 
 /// An answer being read.
 struct Reading {
@@ -60,7 +67,7 @@ struct Reading {
 }
 
 /// The events of a response with a status of success.
-pub(super) fn events(response: Response, origin: Origin) -> AnswerStream {
+pub(super) fn events(response: Response<impl Piecewise>, origin: Origin) -> AnswerStream {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let one_document = kind.starts_with("application/json");
     let chunks: Chunks = if one_document { Box::pin(document(response)) } else { Box::pin(chunks(response)) };
@@ -81,23 +88,23 @@ pub(super) fn events(response: Response, origin: Origin) -> AnswerStream {
 }
 
 /// The events of a response that was not asked for: for tests of what a provider may send.
-pub(crate) fn replay(endpoint: &Endpoint, response: Response) -> AnswerStream {
+pub(crate) fn replay(endpoint: &Endpoint, response: Response<impl Piecewise>) -> AnswerStream {
     let none: Arc<str> = Arc::from("none");
     let meter = Meters::new("chat", endpoint.name(), &none).start();
     let first_by = endpoint.first_by();
     events(response, Origin { endpoint: endpoint.clone(), meter, first_by, input_tokens: 0 })
 }
 
-fn bytes(response: Response) -> impl Stream<Item = Result<Bytes, Cut>> + Send {
+fn bytes(response: Response<impl Piecewise>) -> impl Stream<Item = Result<Bytes, Cut>> + Send {
     let mut room = LONGEST;
-    response.bytes_stream().map(move |chunk| {
-        let chunk = chunk.map_err(Cut::Transport)?;
+    response.into_body().into_data_stream().map(move |chunk| {
+        let chunk = chunk.map_err(|error| Cut::Transport(error.into()))?;
         room = room.checked_sub(chunk.len()).ok_or(Cut::TooLong)?;
         Ok(chunk)
     })
 }
 
-fn chunks(response: Response) -> impl Stream<Item = Result<String, Cut>> + Send {
+fn chunks(response: Response<impl Piecewise>) -> impl Stream<Item = Result<String, Cut>> + Send {
     let mut decoder = Decoder::default();
     bytes(response).flat_map(move |piece| {
         stream::iter(match piece {
@@ -108,7 +115,7 @@ fn chunks(response: Response) -> impl Stream<Item = Result<String, Cut>> + Send 
 }
 
 /// A whole JSON document as if it were the one event of a stream.
-fn document(response: Response) -> impl Stream<Item = Result<String, Cut>> + Send {
+fn document(response: Response<impl Piecewise>) -> impl Stream<Item = Result<String, Cut>> + Send {
     let whole = async move {
         let mut all = Vec::new();
         let mut bytes = std::pin::pin!(bytes(response));
@@ -218,7 +225,7 @@ impl Reading {
 
     fn broken(&self, cut: Cut) -> Error {
         let what = match cut {
-            Cut::Transport(error) => return self.truncated().with_source(error.without_url()),
+            Cut::Transport(error) => return self.truncated().with_source(error),
             Cut::TooLong => "sent an answer of more than 16 MiB",
             Cut::NotUtf8 => "sent something that is not an event stream",
         };

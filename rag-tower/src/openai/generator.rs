@@ -9,7 +9,6 @@ use async_openai::types::chat::{
     ChatCompletionRequestUserMessage, ChatCompletionStreamOptions, CreateChatCompletionRequest,
 };
 use futures_core::future::BoxFuture;
-use reqwest::Url;
 use tower_service::Service;
 
 use super::endpoint::Endpoint;
@@ -30,7 +29,6 @@ use crate::port::{GenerateRequest, Message, Speaker};
 #[derive(Clone)]
 pub struct OpenAiGenerator {
     endpoint: Endpoint,
-    url: Arc<Url>,
     model: Arc<str>,
     max_output_tokens: Option<u32>,
     temperature: Option<f32>,
@@ -45,9 +43,8 @@ impl OpenAiGenerator {
     #[must_use]
     pub fn new(endpoint: Endpoint, model: impl Into<Arc<str>>) -> Self {
         let model = model.into();
-        let url = Arc::new(endpoint.url("/chat/completions"));
         let meters = Meters::new("chat", endpoint.name(), &model);
-        Self { endpoint, url, model, max_output_tokens: None, temperature: None, streaming: true, meters }
+        Self { endpoint, model, max_output_tokens: None, temperature: None, streaming: true, meters }
     }
 
     /// The most tokens to answer with, where the request does not say. Default: the provider's own limit.
@@ -119,7 +116,7 @@ impl Service<GenerateRequest> for OpenAiGenerator {
             let body = this.body(&request);
             let input_tokens = request.messages.iter().map(|message| estimate_tokens(&message.text)).sum();
             let first_by = this.endpoint.first_by();
-            match this.endpoint.post(&this.url, &body, first_by, Stage::Generate).await {
+            match this.endpoint.post("/chat/completions", &body, first_by, Stage::Generate).await {
                 Ok(response) => {
                     request.trace.set_provider(Arc::clone(this.endpoint.name()), this.model);
                     let origin = Origin { endpoint: this.endpoint, meter, first_by, input_tokens };

@@ -24,9 +24,10 @@
 //! ring provider and the platform's certificates, passed explicitly: no process-wide default is installed.
 //!
 //! Requests are `async-openai`'s types. Responses are read by a lenient reader of our own, since most compatible
-//! servers leave out fields that OpenAI's types require, and over a plain `reqwest` stream, so that back-pressure and
+//! servers leave out fields that OpenAI's types require, and over a plain stream, so that back-pressure and
 //! cancellation reach the provider.
 
+mod client;
 mod embedder;
 mod endpoint;
 mod events;

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use serde::Deserialize;
 
 use super::wire::WireError;
@@ -26,7 +28,7 @@ pub(super) fn silent(provider: &str, stage: Stage) -> Error {
         .with_message(format!("the model provider {provider} did not answer in time; try again"))
 }
 
-/// No connection, or one that broke before the response. `error` must not hold the URL.
+/// No connection, or one that broke before the response.
 pub(super) fn unreachable(provider: &str, stage: Stage, error: impl Into<BoxError>) -> Error {
     Error::new(ErrorKind::ProviderUnavailable, stage)
         .with_message(format!("the model provider {provider} cannot be reached; try again"))
@@ -50,15 +52,16 @@ pub(super) fn unreadable(provider: &str, stage: Stage, error: &serde_json::Error
 }
 
 /// A status that is not success.
-pub(super) async fn refused(provider: &str, stage: Stage, mut response: Response) -> Error {
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() > MOST_BODY {
+pub(super) async fn refused(provider: &str, stage: Stage, response: Response<Incoming>) -> Error {
+    let (head, mut body) = response.into_parts();
+    let mut read = Vec::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        read.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        if read.len() > MOST_BODY {
             break;
         }
     }
-    of(provider, stage, (response.status(), response.headers()), &body, SystemTime::now())
+    of(provider, stage, (head.status, &head.headers), &read, SystemTime::now())
 }
 
 /// The error of a status that is not success, of whose body only a code is read.
@@ -132,8 +135,7 @@ mod tests {
     fn retry_after_is_seconds_or_a_date() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         let of = |value: &'static str| {
-            let headers =
-                HeaderMap::from_iter([(RETRY_AFTER, reqwest::header::HeaderValue::from_static(value))]);
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, http::HeaderValue::from_static(value))]);
             retry_after(&headers, now)
         };
         assert_eq!(of("7"), Some(Duration::from_secs(7)));

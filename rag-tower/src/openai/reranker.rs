@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::future::BoxFuture;
-use reqwest::Url;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout_at;
 use tower_service::Service;
 
 use super::endpoint::Endpoint;
@@ -36,7 +34,6 @@ const LONGEST: usize = 4 * 1024 * 1024;
 #[derive(Clone)]
 pub struct HttpReranker {
     endpoint: Endpoint,
-    url: Arc<Url>,
     model: Arc<str>,
     meters: Meters,
 }
@@ -69,9 +66,8 @@ impl HttpReranker {
     #[must_use]
     pub fn new(endpoint: Endpoint, model: impl Into<Arc<str>>) -> Self {
         let model = model.into();
-        let url = Arc::new(endpoint.url("/rerank"));
         let meters = Meters::new("rerank", endpoint.name(), &model);
-        Self { endpoint, url, model, meters }
+        Self { endpoint, model, meters }
     }
 
     async fn order(&self, request: &RerankRequest) -> Result<Vec<Ranked>, Error> {
@@ -87,25 +83,9 @@ impl HttpReranker {
             top_n: request.passages.len(),
             return_documents: false,
         };
-        let mut response = self.endpoint.post(&self.url, &body, by, Stage::Rerank).await?;
-        let mut all = Vec::new();
-        loop {
-            match timeout_at(by, response.chunk()).await {
-                Err(_) => return Err(refusal::silent(self.endpoint.name(), Stage::Rerank)),
-                Ok(Err(error)) => {
-                    return Err(refusal::unreachable(
-                        self.endpoint.name(),
-                        Stage::Rerank,
-                        error.without_url(),
-                    ));
-                }
-                Ok(Ok(None)) => break,
-                Ok(Ok(Some(chunk))) if all.len() + chunk.len() > LONGEST => {
-                    return Err(self.invalid("sent more than 4 MiB as an order of passages"));
-                }
-                Ok(Ok(Some(chunk))) => all.extend_from_slice(&chunk),
-            }
-        }
+        let response = self.endpoint.post("/rerank", &body, by, Stage::Rerank).await?;
+        let all = self.endpoint.whole(response, LONGEST, by, Stage::Rerank).await?;
+        let all = all.ok_or_else(|| self.invalid("sent more than 4 MiB as an order of passages"))?;
         let Order { results } = serde_json::from_slice(&all).map_err(|_| {
             self.invalid("sent something that is not {\"results\": [{\"index\", \"relevance_score\"}]}")
         })?;

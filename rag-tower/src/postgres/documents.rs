@@ -435,8 +435,7 @@ impl ChunkStore for PgDocuments {
         if hits.is_empty() {
             return Ok(ReadPassages::default());
         }
-        let (identity, texts) =
-            self.texts(scope, &hits).await.map_err(|error| error.at(Stage::Retrieve))?;
+        let (identity, texts) = self.texts(scope, &hits).await.map_err(|error| error.at(Stage::Retrieve))?;
         if !self.is_tenant(scope, &identity) {
             metrics::counter!("rag_isolation_violations_total", "layer" => "database").increment(1);
             tracing::error!(tenant = %scope.tenant(), ?identity, "a transaction was not the tenant's");

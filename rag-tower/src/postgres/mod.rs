@@ -76,7 +76,6 @@ pub use self::error::{Cause, DatabaseError};
 pub use self::feedback::{PgFeedback, Rating};
 pub use self::handoffs::{NewHandoff, Opened, PgHandoffs};
 pub use self::hits::hits_of_row;
-pub use self::spans::spans_of_row;
 pub use self::memory_store::PgMemoryStore;
 pub use self::partitions::{Day, Dropped, Kept, Partitions, PgPartitions, Upkeep};
 pub use self::prices::{PgPrices, Priced, Repriced};
@@ -87,6 +86,7 @@ pub use self::rollups::{
 };
 pub use self::search_text::SearchText;
 pub use self::settings::{PgSettings, TenantSettings};
+pub use self::spans::spans_of_row;
 pub use self::tenant_tx::{OwnerTx, TenantTx};
 pub use self::trace_store::PgTraceStore;
 pub use crate::trace::{PriceBook, Prices};

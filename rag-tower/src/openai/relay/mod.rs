@@ -14,7 +14,7 @@
 //! use tower::{Service, ServiceBuilder};
 //!
 //! fn stack(sink: TraceSink, keys: MemoryApiKeys, first: &Endpoint, second: &Endpoint) -> Result<(), Error> {
-//!     let providers = Fallback::new("first", Upstream::new(first)?).or("second", Upstream::new(second)?);
+//!     let providers = Fallback::new("first", Upstream::new(first)).or("second", Upstream::new(second));
 //!     let stack = ServiceBuilder::new()
 //!         .layer(HttpTraceLayer::new(sink))                 // one row per request
 //!         .layer(OpenAiErrorsLayer::new())                  // our refusals, as OpenAI says them

@@ -8,15 +8,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tower_service::Service;
@@ -31,7 +26,6 @@ use crate::error::{Error, ErrorKind, Stage};
 use crate::metrics::Labels;
 use crate::scoped::Scoped;
 use crate::stage::ResponseFuture;
-use crate::tls;
 
 /// A provider that calls are passed on to, with its key in the place of the client's.
 ///
@@ -51,14 +45,11 @@ pub struct Upstream(Arc<Inner>);
 
 struct Inner {
     endpoint: Endpoint,
-    client: HttpClient,
     /// The one that every call is for.
     model: Option<Arc<str>>,
     labels: Labels,
     meters: CallMeters,
 }
-
-type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// Among a reply's extensions: the provider refused or failed, and said so itself.
 #[derive(Clone, Debug)]
@@ -83,8 +74,6 @@ pin_project! {
 const MOST_REFUSAL: usize = 256 * 1024;
 /// How long a refusal's body may take.
 const REFUSAL_TIME: Duration = Duration::from_secs(10);
-/// How long a connection that nobody uses is kept.
-const IDLE_CONNECTION: Duration = Duration::from_secs(60);
 /// A shorter key is no secret, and would be found in any text.
 const SHORTEST_SECRET: usize = 8;
 
@@ -92,36 +81,17 @@ const SHORTEST_SECRET: usize = 8;
 
 impl Upstream {
     /// A provider. Nothing is sent yet.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Internal`] when TLS cannot be set up.
-    pub fn new(endpoint: &Endpoint) -> Result<Self, Error> {
-        let mut tls = tls::config(endpoint.is_secure(), Stage::Generate)?;
-        // The connector says these itself.
-        tls.alpn_protocols.clear();
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(endpoint.connect_timeout()));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(http);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .build(connector);
-        Ok(Self::of(endpoint, &client, None, Labels::new()))
+    #[must_use]
+    pub fn new(endpoint: &Endpoint) -> Self {
+        Self::of(endpoint, None, Labels::new())
     }
 
     /// Sends every call for this model, whichever the client names: for a second provider, which has other models.
     /// Default: the client's.
     #[must_use]
     pub fn with_model(self, model: impl Into<Arc<str>>) -> Self {
-        let Inner { endpoint, client, labels, .. } = &*self.0;
-        Self::of(endpoint, client, Some(model.into()), labels.clone())
+        let Inner { endpoint, labels, .. } = &*self.0;
+        Self::of(endpoint, Some(model.into()), labels.clone())
     }
 
     /// The models that may become metric labels, as [`Labels::with_models`] names them: another one that a client names is
@@ -129,18 +99,17 @@ impl Upstream {
     /// Default: no models.
     #[must_use]
     pub fn with_labels(self, labels: Labels) -> Self {
-        let Inner { endpoint, client, model, .. } = &*self.0;
-        Self::of(endpoint, client, model.clone(), labels)
+        let Inner { endpoint, model, .. } = &*self.0;
+        Self::of(endpoint, model.clone(), labels)
     }
 
-    fn of(endpoint: &Endpoint, client: &HttpClient, model: Option<Arc<str>>, labels: Labels) -> Self {
+    fn of(endpoint: &Endpoint, model: Option<Arc<str>>, labels: Labels) -> Self {
         let known = match &model {
             Some(model) => Labels::new().with_models([Arc::clone(model)]),
             None => labels.clone(),
         };
         let meters = CallMeters::new(endpoint.name(), known);
-        let (endpoint, client) = (endpoint.clone(), client.clone());
-        Self(Arc::new(Inner { endpoint, client, model, labels, meters }))
+        Self(Arc::new(Inner { endpoint: endpoint.clone(), model, labels, meters }))
     }
 }
 
@@ -200,12 +169,7 @@ impl Inner {
         }
         let request = self.request(&call)?;
         drop(call);
-        let by = self.endpoint.first_by();
-        let response = match timeout_at(by, self.client.request(request)).await {
-            Err(_) => return Err(refusal::silent(provider, Stage::Generate)),
-            Ok(Err(error)) => return Err(refusal::unreachable(provider, Stage::Generate, error)),
-            Ok(Ok(response)) => response,
-        };
+        let response = self.endpoint.send(request, self.endpoint.first_by(), Stage::Generate).await?;
         if !response.status().is_success() {
             return self.refused(response).await;
         }
@@ -221,19 +185,13 @@ impl Inner {
     }
 
     fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, Error> {
-        let uri = format!("{}{}", self.endpoint.base().trim_end_matches('/'), call.rest());
-        let uri = Uri::try_from(uri).map_err(|error| Error::internal(Stage::Generate, error))?;
         let body = match &self.model {
             Some(model) => call.body_for(model),
             None => call.body().clone(),
         };
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = call.method().clone();
-        *request.uri_mut() = uri;
-        *request.headers_mut() = headers::to_provider(call.headers());
-        if let Some(key) = self.endpoint.authorization() {
-            request.headers_mut().insert(AUTHORIZATION, key.clone());
-        }
+        let mut request = self.endpoint.request(call.method().clone(), call.rest(), body)?;
+        let ours = std::mem::replace(request.headers_mut(), headers::to_provider(call.headers()));
+        request.headers_mut().extend(ours);
         Ok(request)
     }
 

@@ -5,8 +5,9 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Body, Response};
+use http::header::CONTENT_TYPE;
+use http_body::Frame;
+use http_body_util::StreamBody;
 use tokio::runtime::{Builder, Runtime};
 
 use super::{Broken, broken, hold};
@@ -110,12 +111,11 @@ async fn read_with(
     piece: usize,
     kind: &'static str,
 ) -> Result<Read, Broken> {
-    let pieces: Vec<_> =
-        data.chunks(piece).map(|piece| Ok::<_, Infallible>(Bytes::copy_from_slice(piece))).collect();
+    let frame = |piece: &[u8]| Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(piece)));
+    let pieces: Vec<_> = data.chunks(piece).map(frame).collect();
     let response = http::Response::builder().header(CONTENT_TYPE, kind);
-    let response = response.body(Body::wrap_stream(stream::iter(pieces)));
-    let response = Response::from(response.map_err(|error| broken(error.to_string()))?);
-    let mut answer = replay(endpoint, response);
+    let response = response.body(StreamBody::new(stream::iter(pieces)));
+    let mut answer = replay(endpoint, response.map_err(|error| broken(error.to_string()))?);
     let mut events = Vec::new();
     while let Some(event) = answer.next().await {
         match event {
