@@ -11,6 +11,7 @@ use qdrant_edge::{
     WithPayloadInterface,
 };
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::convert;
 use super::files::{DIMENSIONS, Directory, Opened};
@@ -358,14 +359,14 @@ impl Inner {
         let sparse = sparse.map(|sparse| leg(sparse, filter.clone())).transpose()?.unwrap_or_default();
         let dense = leg(dense, filter)?;
 
-        let ids = |points: &[ScoredPoint]| points.iter().map(|point| point.id).collect::<Vec<_>>();
+        let ids = |points: &[ScoredPoint]| points.iter().map(|point| number(point.id)).collect::<Vec<_>>();
         let mut ranked = rrf([(query.dense_weight, ids(&dense)), (1.0 - query.dense_weight, ids(&sparse))]);
         // equal scores are ordered by chunk, which only the payload knows
         let last = query.limit.min(ranked.len()).checked_sub(1).and_then(|last| ranked.get(last));
         let worst = last.map_or(0.0, |(_, score)| *score);
         ranked.retain(|(_, score)| *score >= worst);
 
-        let points = self.points(ranked.iter().map(|(id, _)| *id))?;
+        let points = self.points(ranked.iter().map(|(id, _)| PointId::Uuid(Uuid::from_u128(*id))))?;
         let (dense, sparse) = (found(&dense), found(&sparse));
         let mut hits = Vec::with_capacity(ranked.len());
         for ((id, score), point) in ranked.into_iter().zip(points) {
@@ -422,16 +423,24 @@ impl Inner {
     }
 }
 
+/// A point's id, which is a UUID, as a number: those are compared at once, where a UUID is compared byte by byte.
+fn number(id: PointId) -> u128 {
+    match id {
+        PointId::Uuid(id) => id.as_u128(),
+        PointId::NumId(id) => id.into(),
+    }
+}
+
 /// How each point was found, ascending by id.
-fn found(points: &[ScoredPoint]) -> Vec<(PointId, Found)> {
+fn found(points: &[ScoredPoint]) -> Vec<(u128, Found)> {
     let ranked = (1..).zip(points);
     let mut found: Vec<_> =
-        ranked.map(|(rank, point)| (point.id, Found { rank, score: point.score })).collect();
+        ranked.map(|(rank, point)| (number(point.id), Found { rank, score: point.score })).collect();
     found.sort_unstable_by_key(|(id, _)| *id);
     found
 }
 
-fn of(found: &[(PointId, Found)], id: PointId) -> Option<Found> {
+fn of(found: &[(u128, Found)], id: u128) -> Option<Found> {
     let at = found.binary_search_by_key(&id, |(id, _)| *id).ok()?;
     Some(found[at].1)
 }

@@ -12,6 +12,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
+// what a number is written with, in a third of the time that the standard library takes
+use zmij::Buffer as Number;
 
 use crate::passage::{ChunkId, DocumentId};
 use crate::trace::HitRecord;
@@ -68,11 +70,11 @@ pub(super) fn kept(hits: &[HitRecord]) -> Option<Kept> {
             chunks += 1;
             add(&mut kept.chunk, Id(hit.chunk.as_uuid()));
             add(&mut kept.document, Id(hit.document.as_uuid()));
-            add(&mut kept.fused, hit.fused);
+            add(&mut kept.fused, Number::new().format(hit.fused));
             add(&mut kept.used, u8::from(hit.used));
         }
         line.fill(chunks - 1);
-        line.add(format_args!("{}:{}", hit.rank, hit.score));
+        line.add(format_args!("{}:{}", hit.rank, Number::new().format(hit.score)));
         last = Some(hit);
     }
     for mut line in lines {

@@ -64,6 +64,10 @@ fn place_tones(text: String) -> String {
     let mut placed = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
+        if !toned(c) {
+            placed.push(c);
+            continue;
+        }
         let tone = |first: &str| first.chars().position(|toned| toned == c);
         let (bare, tone) = match (tone(FIRST[0]), tone(FIRST[1])) {
             (Some(tone), _) => ("o", tone),
@@ -217,12 +221,12 @@ mod tests {
         }
         assert!(all.contains(&'Ễ') && all.contains(&'ư') && !all.contains(&'ß') && !all.contains(&'İ'));
         assert_eq!(plain('\u{301}'), None);
-        let marks = all.iter().filter(|c| !c.is_ascii() && letter(**c).is_some());
-        let lower = all.iter().filter(|c| !c.is_ascii() && c.is_lowercase());
-        assert!(lower.eq(marks.inspect(|c| {
+        for &c in all.iter().filter(|c| !c.is_ascii()) {
+            // upper case is not folded, and æ is two letters
+            assert_eq!(letter(c).is_some(), c.is_lowercase() && c != 'æ', "{c}");
             let word = format!("a{c}z");
             assert_eq!(fold(&word), marked(&word), "{c}");
-        })));
+        }
     }
 
     #[test]

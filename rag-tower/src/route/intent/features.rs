@@ -44,15 +44,15 @@ type Hashed = BuildHasherDefault<Itself>;
 struct Itself(u64);
 
 /// A kind of features.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 enum Kind {
     Words,
     Apart,
     Pieces,
 }
 
-/// How often each feature occurs in a text, ascending by kind and id.
-type Counts = Vec<((Kind, u64), u32)>;
+/// How often each feature of each [`Kind`] occurs in a text, ascending by id.
+type Counts = [Vec<(u64, u32)>; 3];
 
 /// The most features that are kept, those of most examples first: what bounds the size of a model.
 const MOST: usize = 1 << 17;
@@ -101,7 +101,7 @@ impl Features {
     pub(super) fn learn(texts: &[&str]) -> (Self, Vec<Vector>) {
         let counted: Vec<Counts> = texts.iter().map(|text| counts(text)).collect();
         let mut seen_in: HashMap<u64, usize> = HashMap::new();
-        for &(_, id) in counted.iter().flatten().map(|(feature, _)| feature) {
+        for &(id, _) in counted.iter().flatten().flatten() {
             *seen_in.entry(id).or_default() += 1;
         }
         let least = if texts.len() < MANY_EXAMPLES { 1 } else { 2 };
@@ -126,11 +126,11 @@ impl Features {
     }
 
     fn weigh(&self, counts: &Counts) -> Vector {
-        let mut vector: Vector = Vec::with_capacity(counts.len());
+        let mut vector: Vector = Vec::with_capacity(counts.iter().map(Vec::len).sum());
         let mut shares = 0.0;
-        for kind in Kind::ALL {
+        for (kind, counts) in Kind::ALL.into_iter().zip(counts) {
             let (start, mut squares) = (vector.len(), 0.0);
-            for &((_, id), tf) in counts.iter().filter(|((its, _), _)| *its == kind) {
+            for &(id, tf) in counts {
                 let known = self.known.get(&id);
                 let value = (1.0 + (tf as f32).ln()) * known.map_or(self.unseen, |known| known.idf);
                 squares += value * value;
@@ -156,9 +156,9 @@ fn scale(vector: &mut [(u32, f32)], by: f32) {
 fn counts(text: &str) -> Counts {
     let end = text.char_indices().nth(LONGEST).map_or(text.len(), |(at, _)| at);
     let text = words::fold(&text[..end]);
-    let mut all: Vec<(Kind, u64)> = Vec::with_capacity(8 * text.len());
+    let mut all = [text.len() / 2, text.len() / 2, 4 * text.len()].map(Vec::<u64>::with_capacity);
     // The kind is part of the key, so that a word and a piece that read the same are two features.
-    let mut count = |kind, key: u64| all.push((kind, key.wrapping_add(kind as u64)));
+    let mut count = |kind, key: u64| all[kind as usize].push(key.wrapping_add(kind as u64));
     // the words, one after the other, and where each ends
     let (mut found, mut ends) = (String::with_capacity(2 * text.len()), Vec::new());
     each_term(&text, |term, _| {
@@ -183,8 +183,10 @@ fn counts(text: &str) -> Counts {
     {
         pieces(word, |piece| count(Kind::Pieces, fnv1a(piece.as_bytes())));
     }
-    all.sort_unstable();
-    all.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u32)).collect()
+    all.map(|mut ids| {
+        ids.sort_unstable();
+        ids.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u32)).collect()
+    })
 }
 
 /// The pieces of 2 to [`PIECE`] characters, as a reader sees characters, of a word and the space around it.
@@ -257,6 +259,6 @@ mod tests {
         let (features, _) = Features::learn(&["word"]);
         let long = format!("word {}", "x ".repeat(1 << 20));
         assert!(features.vector(&long).len() < 20);
-        assert!(counts(&long).iter().map(|(_, tf)| tf).sum::<u32>() < 10_000);
+        assert!(counts(&long).iter().flatten().map(|(_, tf)| tf).sum::<u32>() < 10_000);
     }
 }
