@@ -70,3 +70,25 @@ impl SeenWithKey {
         (self.since.elapsed() <= SEEN_FOR && self.database.is(database)).then_some(&self.corpus)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_seen_counts_for_a_second_and_for_one_database() {
+        let (database, other) = (Database::lazily(), Database::lazily());
+        let reader = DatabaseIdentity { role: "rag_tenant".into(), tenant_setting: "".into() };
+        let seen = |since| SeenWithKey {
+            corpus: CorpusState { reader: reader.clone(), state: None },
+            database: database.clone(),
+            since,
+        };
+        let now = Instant::now();
+        assert!(seen(now).of(&database.clone()).is_some());
+        assert!(seen(now).of(&other).is_none());
+        assert!(seen(now).of(&database.aside(1)).is_none(), "a pool of its own may be elsewhere");
+        let long_ago = now.checked_sub(2 * SEEN_FOR).unwrap();
+        assert!(seen(long_ago).of(&database).is_none());
+    }
+}

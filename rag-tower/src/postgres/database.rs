@@ -235,6 +235,13 @@ impl Database {
         sqlx::query(sql::PING).execute(&self.pool).await.is_ok()
     }
 
+    /// One that has not connected yet.
+    #[cfg(test)]
+    pub(super) fn lazily() -> Self {
+        let pool = PgPoolOptions::new().connect_lazy_with(PgConnectOptions::new());
+        Self { pool, lanes: None, login: Login::Server }
+    }
+
     /// True for the same pool: what one reads is what the other would.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.pool.connect_options(), &other.pool.connect_options())

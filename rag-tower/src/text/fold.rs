@@ -105,7 +105,7 @@ fn letter(c: char) -> Option<char> {
     Some(match c {
         '\0'..='\x7f' => c,
         // every second one is upper case
-        'Ạ'..='ỹ' if c as u32 % 2 == 0 => return None,
+        'Ạ'..='ỹ' if (c as u32).is_multiple_of(2) => return None,
         'à'..='å' | 'ă' | 'ạ'..='ặ' => 'a',
         'ç' => 'c',
         'đ' | 'ð' => 'd',

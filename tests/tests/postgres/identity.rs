@@ -7,8 +7,8 @@ use futures_util::FutureExt;
 use rag_tower::passage::{ChunkId, DocumentId, Origin};
 use rag_tower::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, ReadPassages, WrongIdentity};
 use rag_tower::postgres::{Database, PgDocuments, PgResolver, TenantTx};
-use rag_tower::tenant::TenantId;
-use rag_tower::{Error, ErrorKind};
+use rag_tower::tenant::{ApiKeys, BranchId, KeyHash, TenantId};
+use rag_tower::{Error, ErrorKind, TenantScope};
 use rag_tower_tests::postgres::{TestDatabase, run};
 
 use super::support::{id_of, scope};
@@ -55,9 +55,110 @@ impl Fees {
 
     /// Reads it for a tenant, whose index claims to have found it.
     async fn read(&self, tenant: &str) -> Result<ReadPassages, Error> {
-        let origin = Origin::Tenant { tenant: TenantId::named(tenant), branch: None };
+        self.read_with(&scope(tenant)).await
+    }
+
+    async fn read_with(&self, scope: &TenantScope) -> Result<ReadPassages, Error> {
+        let origin = Origin::Tenant { tenant: scope.tenant(), branch: None };
         let hit = Hit { chunk: self.chunk, document: self.document, origin, score: 0.5 };
-        self.store.passages(&scope(tenant), &Arc::from("dense"), vec![hit]).await
+        self.store.passages(scope, &Arc::from("dense"), vec![hit]).await
+    }
+}
+
+/// A database with a key for `a` and one for `b`.
+async fn with_keys() -> TestDatabase {
+    let database = TestDatabase::migrated().await;
+    for tenant in ["a", "b"] {
+        database.register(tenant, &key_of(tenant)).await;
+    }
+    database
+}
+
+fn key_of(tenant: &str) -> String {
+    format!("the key of {tenant}")
+}
+
+/// The scope of who presents that tenant's key, as it is made for an ask.
+async fn with_key(keys: &PgResolver, tenant: &str) -> TenantScope {
+    rag_tower::test_util::granted(keys.find(KeyHash::of(&key_of(tenant))).await.unwrap().unwrap())
+}
+
+/// Makes every read of a corpus' state fail that does not come with a key.
+async fn break_the_state(database: &TestDatabase) {
+    let broken = "CREATE OR REPLACE FUNCTION rag_tower.corpus_state(of_tenant uuid)
+            RETURNS TABLE (reader text, tenant_setting text, version bigint, updated_at timestamptz)
+            LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'nobody asks'; END $$";
+    database.run_as_admin(broken).await;
+}
+
+#[tokio::test]
+async fn a_key_brings_the_state_of_its_tenants_corpus_read_as_that_tenant_and_once() {
+    let database = with_keys().await;
+    let pool = database.database().await;
+    let (fees, keys) = (Fees::over(&pool).await, PgResolver::new(&pool));
+    assert_eq!(fees.read("a").await.unwrap().len(), 1, "the text is known from here on");
+    break_the_state(&database).await;
+    for _ in 0..2 {
+        let scope = with_key(&keys, "a").await;
+        let read = fees.read_with(&scope).await.unwrap();
+        let identity = read.identity.as_ref().unwrap();
+        assert_eq!((read.len(), &*identity.role), (1, "rag_tenant"));
+        assert_eq!(*identity.tenant_setting, *id_of("a").to_string());
+        // whoever reads again with it wants to know what is there by now
+        assert_eq!(fees.read_with(&scope).await.unwrap_err().kind(), ErrorKind::Internal);
+    }
+    // a scope that is cut down takes it along, and the wider one has it no more
+    let scope = with_key(&keys, "a").await;
+    let north = scope.narrow(BranchId::named(TenantId::named("a"), "north")).unwrap();
+    assert_eq!(fees.read_with(&north).await.unwrap().len(), 1);
+    assert!(fees.read_with(&scope).await.is_err());
+    // nor does it say anything about another database, or another tenant's documents
+    let elsewhere = PgResolver::new(&database.database().await);
+    assert!(fees.read_with(&with_key(&elsewhere, "a").await).await.is_err());
+    assert!(fees.read_with(&with_key(&keys, "b").await).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_changed_before_a_key_was_looked_up_is_seen_with_it() {
+    let database = with_keys().await;
+    let pool = database.database().await;
+    let (fees, keys) = (Fees::over(&pool).await, PgResolver::new(&pool));
+    let stale = with_key(&keys, "a").await;
+    assert_eq!(fees.read_with(&stale).await.unwrap().len(), 1);
+    // by another process
+    let other = PgDocuments::new(&database.database().await);
+    assert!(other.delete(&scope("a"), fees.document).await.unwrap());
+    assert!(fees.read_with(&with_key(&keys, "a").await).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn who_changes_documents_reads_them_as_they_are_then() {
+    let database = with_keys().await;
+    let pool = database.database().await;
+    let (fees, keys) = (Fees::over(&pool).await, PgResolver::new(&pool));
+    assert_eq!(fees.read("a").await.unwrap().len(), 1);
+    let scope = with_key(&keys, "a").await;
+    assert!(fees.store.delete(&scope, fees.document).await.unwrap());
+    assert!(fees.read_with(&scope).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_key_that_does_not_count_brings_its_facts_alone() {
+    let database = with_keys().await;
+    let pool = database.database().await;
+    let (fees, keys) = (Fees::over(&pool).await, PgResolver::new(&pool));
+    assert_eq!(fees.read("a").await.unwrap().len(), 1);
+    break_the_state(&database).await;
+    for change in [
+        "UPDATE rag_tower.api_keys SET revoked_at = now()",
+        "UPDATE rag_tower.api_keys SET revoked_at = NULL, expires_at = now() - interval '1 second'",
+        "UPDATE rag_tower.api_keys SET expires_at = NULL; UPDATE rag_tower.tenants SET status = 'suspended'",
+    ] {
+        database.run_as_admin(change).await;
+        let facts = keys.key(KeyHash::of(&key_of("a")).as_bytes()).await.unwrap().unwrap();
+        assert_eq!(&*facts.slug, "a");
+        assert!(!facts.counts(time::OffsetDateTime::now_utc()), "{change}");
+        assert!(fees.read_with(&rag_tower::test_util::granted(facts.grant)).await.is_err(), "{change}");
     }
 }
 
@@ -78,7 +179,7 @@ async fn a_read_says_who_the_transaction_was() {
 /// nobody.
 #[tokio::test]
 async fn t22_the_reads_of_an_ask_say_whose_they_are_and_leave_nothing() {
-    let database = TestDatabase::migrated().await;
+    let database = with_keys().await;
     // one connection for each of the two
     let pool = Database::connect(&database.options().max_connections(8)).await.unwrap();
     let (fees, keys) = (Fees::over(&pool).await, PgResolver::new(&pool));
@@ -88,6 +189,8 @@ async fn t22_the_reads_of_an_ask_say_whose_they_are_and_leave_nothing() {
         assert_eq!((read.len(), &*identity.role), (passages, "rag_tenant"));
         assert_eq!(*identity.tenant_setting, *id_of(tenant).to_string());
         assert!(keys.key(&[7; 32]).await.unwrap().is_none());
+        // that connection became the tenant, and is nobody's again
+        assert_eq!(with_key(&keys, tenant).await.tenant(), TenantId::named(tenant));
     }
     let found = "CREATE OR REPLACE FUNCTION rag_tower.corpus_state(of_tenant uuid)
             RETURNS TABLE (reader text, tenant_setting text, version bigint, updated_at timestamptz) LANGUAGE sql AS
@@ -106,13 +209,18 @@ async fn t22_the_reads_of_an_ask_say_whose_they_are_and_leave_nothing() {
 /// Where connections are too few for that, the reads are transactions like others.
 #[tokio::test]
 async fn t22_nothing_is_left_on_a_connection_after_the_reads_of_an_ask() {
-    let database = TestDatabase::migrated().await;
+    let database = with_keys().await;
     // one connection, so that what a read leaves behind meets whoever is next
     let pool = Database::connect(&database.options().max_connections(1)).await.unwrap();
     let (fees, keys) = (Fees::over(&pool).await, PgResolver::new(&pool));
     for abandoned in [false, true] {
         assert_eq!(fees.read("a").await.unwrap().len(), 1, "the text");
         assert_eq!(fees.read("a").await.unwrap().len(), 1, "the state alone");
+        assert_eq!(
+            fees.read_with(&with_key(&keys, "a").await).await.unwrap().len(),
+            1,
+            "the state with the key"
+        );
         assert!(keys.key(&[7; 32]).await.unwrap().is_none());
         if abandoned {
             assert!(fees.read("a").now_or_never().is_none());
@@ -133,8 +241,9 @@ async fn t22_nothing_is_left_on_a_connection_after_the_reads_of_an_ask() {
 
 #[tokio::test]
 async fn a_transaction_that_is_not_the_tenants_gives_nothing_not_even_what_is_known() {
-    let database = TestDatabase::migrated().await;
-    let fees = Fees::new(&database).await;
+    let database = with_keys().await;
+    let pool = database.database().await;
+    let (fees, keys) = (Fees::over(&pool).await, PgResolver::new(&pool));
     assert_eq!(fees.read("a").await.unwrap().len(), 1, "the text is known from here on");
     let other = id_of("b").to_string();
     let lies = [
@@ -144,12 +253,15 @@ async fn a_transaction_that_is_not_the_tenants_gives_nothing_not_even_what_is_kn
     ];
     for (what, role, tenant) in &lies {
         meddle(&database, what).await;
-        let refused = fees.read("a").await.unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::Isolation, "{what}");
-        let WrongIdentity(identity) = refused.source().unwrap().downcast_ref::<WrongIdentity>().unwrap();
-        assert_eq!((&*identity.role, &*identity.tenant_setting), (*role, *tenant), "{what}");
-        assert!(!refused.to_string().contains(&other), "a caller is told nothing of it: {refused}");
+        for scope in [scope("a"), with_key(&keys, "a").await] {
+            let refused = fees.read_with(&scope).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Isolation, "{what}");
+            let WrongIdentity(identity) = refused.source().unwrap().downcast_ref::<WrongIdentity>().unwrap();
+            assert_eq!((&*identity.role, &*identity.tenant_setting), (*role, *tenant), "{what}");
+            assert!(!refused.to_string().contains(&other), "a caller is told nothing of it: {refused}");
+        }
     }
     database.run_as_admin("DROP POLICY meddle ON rag_tower.corpora").await;
     assert_eq!(fees.read("a").await.unwrap().len(), 1);
+    assert_eq!(fees.read_with(&with_key(&keys, "a").await).await.unwrap().len(), 1);
 }

@@ -67,7 +67,7 @@ async fn every_field_arrives() {
             }),
         ),
         ("tool_metadata", serde_json::json!({"fee": 6_500_000})),
-        ("spans", serde_json::json!([{"stage": "retrieve", "start_us": 10, "duration_us": 200}])),
+        ("spans", serde_json::json!("retrieve:10:200")),
     ] {
         assert_eq!(kept[column], expected, "{column}");
     }
