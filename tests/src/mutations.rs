@@ -296,6 +296,61 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON rag_tower.chat_sessions TO rag_tenant;",
         tests: &["t22_the_reads_of_an_ask_say_whose_they_are_and_leave_nothing"],
     },
     Mutation {
+        name: "a-corpus-read-by-the-resolver",
+        defence: "the state that comes with a key is read as the key's tenant",
+        patches: &[Patch {
+            file: "migrations/server/20261129000501_beside.sql",
+            old: "        said := pg_catalog.set_config('rag.tenant_id', tenant_id::text, true);\n",
+            new: "",
+        }],
+        target: POSTGRES,
+        tests: &["a_key_brings_the_state_of_its_tenants_corpus_read_as_that_tenant_and_once"],
+    },
+    Mutation {
+        name: "a-resolver-that-stays-the-tenant",
+        defence: "and the connection is that tenant's for that one read",
+        patches: &[Patch {
+            file: "migrations/server/20261129000501_beside.sql",
+            old: "set_config('role', 'rag_tenant', true)",
+            new: "set_config('role', 'rag_tenant', false)",
+        }],
+        target: POSTGRES,
+        tests: &["t22_the_reads_of_an_ask_say_whose_they_are_and_leave_nothing"],
+    },
+    Mutation {
+        name: "a-state-that-counts-twice",
+        defence: "what was seen with a key counts for one read",
+        patches: &[Patch {
+            file: "rag-tower/src/tenant/beside.rs",
+            old: "        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()",
+            new: "        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()",
+        }],
+        target: POSTGRES,
+        tests: &["a_key_brings_the_state_of_its_tenants_corpus_read_as_that_tenant_and_once"],
+    },
+    Mutation {
+        name: "a-state-of-anybody",
+        defence: "what was seen counts only when Postgres says that the tenant saw it",
+        patches: &[Patch {
+            file: "rag-tower/src/postgres/documents.rs",
+            old: "            if !self.is_tenant(scope, reader) {\n                return Ok((reader.clone(), Vec::new()));\n            }\n",
+            new: "",
+        }],
+        target: POSTGRES,
+        tests: &["a_transaction_that_is_not_the_tenants_gives_nothing_not_even_what_is_known"],
+    },
+    Mutation {
+        name: "a-state-older-than-a-change",
+        defence: "who changes documents reads them as they are then",
+        patches: &[Patch {
+            file: "rag-tower/src/postgres/documents.rs",
+            old: "        scope.take_beside::<SeenWithKey>();\n        let deleted",
+            new: "        let deleted",
+        }],
+        target: POSTGRES,
+        tests: &["who_changes_documents_reads_them_as_they_are_then"],
+    },
+    Mutation {
         name: "boot-audit",
         defence: "who connects audits the catalog first",
         patches: &[Patch {

@@ -7,7 +7,7 @@ use crate::patched::{self, Patch};
 
 /// Takes the defences away. What stays is what a program without them would do too: `WHERE tenant_id = …` in each statement,
 /// and the tenant in each search.
-const PATCHES: [Patch<'static>; 13] = [
+const PATCHES: [Patch<'static>; 15] = [
     // a transaction begins, and nothing more is said
     Patch {
         file: "rag-tower/src/postgres/sql.rs",
@@ -25,6 +25,13 @@ const PATCHES: [Patch<'static>; 13] = [
     Patch {
         file: "migrations/server/20261129000401_lanes.sql",
         old: "    PERFORM pg_catalog.set_config('rag.tenant_id', of_tenant::text, true);\n",
+        new: "",
+    },
+    Patch {
+        file: "migrations/server/20261129000501_beside.sql",
+        old: r"        said := pg_catalog.set_config('role', 'rag_tenant', true);
+        said := pg_catalog.set_config('rag.tenant_id', tenant_id::text, true);
+",
         new: "",
     },
     // by a login that no policy binds
@@ -59,6 +66,13 @@ const PATCHES: [Patch<'static>; 13] = [
         file: "migrations/server/20261129000401_lanes.sql",
         old: "FROM (VALUES (1)) AS always (one) LEFT JOIN rag_tower.corpora v ON v.tenant_id = of_tenant;",
         new: "FROM (SELECT * FROM rag_tower.corpora WHERE tenant_id = of_tenant) v;",
+    },
+    Patch {
+        file: "migrations/server/20261129000501_beside.sql",
+        old: r"        reader := current_user;
+        tenant_setting := left(pg_catalog.current_setting('rag.tenant_id', true), 64);
+",
+        new: "        reader := '';\n        tenant_setting := '';\n",
     },
     Patch {
         file: "rag-tower/src/postgres/documents.rs",
