@@ -34,7 +34,7 @@ pub struct Database {
     login: Login,
 }
 
-/// For the two short reads of every ask: connections that are one role as long as they live, and only ever call one function,
+/// For the short reads that asks wait for: connections that are one role as long as they live, and only ever call one function,
 /// which says itself whose call it is, for that call alone. Nothing is to be said before it or undone after it, so a read is
 /// one message to a prepared statement. They are few: a process of Postgres that has just worked is faster than one that
 /// rested, and here nobody waits for longer work.

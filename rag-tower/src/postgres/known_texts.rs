@@ -1,8 +1,8 @@
 //! The text of the chunks that tenants are asked about, kept in process so that a search does not carry it each time.
 //!
-//! Nothing is believed: each search asks Postgres, as the tenant, which state the corpus is in, and what is kept counts
-//! only for that state. So a change by any process is seen by the next search, and only text that is the same as in the
-//! tables is not sent again.
+//! Nothing is believed: for each search Postgres says, to the tenant, which state the corpus is in, together with the key of the
+//! ask or when the search is made, and what is kept counts only for that state. So a change by any process is seen by the next
+//! ask, and only text that is the same as in the tables is not sent again.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

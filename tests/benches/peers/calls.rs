@@ -1,7 +1,7 @@
 //! The floor below the server: an axum program that makes the calls that an answer of the server waits for, one after the
-//! other, and does nothing between them. A key is looked up in Postgres, the question is embedded, one row is read for the
-//! state of the documents, and the model is asked. No search, no prompt, no row, no limits, one tenant. With `floor` the search
-//! and the row are there too.
+//! other, and does nothing between them. A key is looked up in Postgres together with the state of the documents, the question
+//! is embedded, and the model is asked. No search, no prompt, no row, no limits, one tenant. With `floor` the search and the
+//! row are there too.
 
 use std::sync::Arc;
 
@@ -73,12 +73,13 @@ async fn answer(State(upstream): State<Upstream>, request: Request<Body>) -> Res
     let (parts, body) = request.into_parts();
     let key = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let key = key.and_then(|value| value.strip_prefix("Bearer ")).ok_or(StatusCode::UNAUTHORIZED)?;
-    let tenant: Option<i32> = sqlx::query_scalar("SELECT tenant FROM keys WHERE hash = sha256($1)")
-        .bind(key.as_bytes())
-        .fetch_optional(&upstream.database)
-        .await
-        .map_err(|_| StatusCode::BAD_GATEWAY)?;
-    let tenant = tenant.ok_or(StatusCode::UNAUTHORIZED)?;
+    let version: Option<i64> =
+        sqlx::query_scalar("SELECT c.version FROM keys k JOIN corpora c USING (tenant) WHERE k.hash = sha256($1)")
+            .bind(key.as_bytes())
+            .fetch_optional(&upstream.database)
+            .await
+            .map_err(|_| StatusCode::BAD_GATEWAY)?;
+    version.ok_or(StatusCode::UNAUTHORIZED)?;
 
     let body = body.collect().await.map_err(|_| StatusCode::BAD_REQUEST)?.to_bytes();
     let asked: Value = serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
@@ -88,11 +89,6 @@ async fn answer(State(upstream): State<Upstream>, request: Request<Body>) -> Res
     let embedded = upstream.post(&upstream.embeddings, embed.to_string().into()).await?;
     let embedded = embedded.into_body().collect().await.map_err(failed)?.to_bytes();
 
-    sqlx::query_scalar::<_, i64>("SELECT version FROM corpora WHERE tenant = $1")
-        .bind(tenant)
-        .fetch_one(&upstream.database)
-        .await
-        .map_err(|_| StatusCode::BAD_GATEWAY)?;
     let Some(floor) = &upstream.floor else { return upstream.post(&upstream.chat, body).await };
     let found = floor.search(&embedded).await;
     let answer = upstream.post(&upstream.chat, body).await;
