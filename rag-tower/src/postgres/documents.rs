@@ -243,13 +243,9 @@ impl PgDocuments {
         let chunks = || hits.iter().map(|hit| hit.chunk);
         if let Some(seen) = scope.take_beside::<SeenWithKey>()
             && let Some(CorpusState { reader, state: Some(state) }) = seen.of(&self.database)
+            && let Some(known) = self.known.all_in(*state, scope.tenant(), chunks())
         {
-            if !self.is_tenant(scope, reader) {
-                return Ok((reader.clone(), Vec::new()));
-            }
-            if let Some(known) = self.known.all_in(*state, scope.tenant(), chunks()) {
-                return Ok((reader.clone(), known.into_iter().map(Some).collect()));
-            }
+            return Ok((reader.clone(), known.into_iter().map(Some).collect()));
         }
         let read = self.shared_texts(scope, chunks().map(|chunk| chunk.as_uuid()).collect()).await?;
         let passages = chunks().map(|chunk| read.texts.get(&chunk).cloned()).collect();

@@ -73,12 +73,13 @@ async fn answer(State(upstream): State<Upstream>, request: Request<Body>) -> Res
     let (parts, body) = request.into_parts();
     let key = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let key = key.and_then(|value| value.strip_prefix("Bearer ")).ok_or(StatusCode::UNAUTHORIZED)?;
-    let version: Option<i64> =
-        sqlx::query_scalar("SELECT c.version FROM keys k JOIN corpora c USING (tenant) WHERE k.hash = sha256($1)")
-            .bind(key.as_bytes())
-            .fetch_optional(&upstream.database)
-            .await
-            .map_err(|_| StatusCode::BAD_GATEWAY)?;
+    let version: Option<i64> = sqlx::query_scalar(
+        "SELECT c.version FROM keys k JOIN corpora c USING (tenant) WHERE k.hash = sha256($1)",
+    )
+    .bind(key.as_bytes())
+    .fetch_optional(&upstream.database)
+    .await
+    .map_err(|_| StatusCode::BAD_GATEWAY)?;
     version.ok_or(StatusCode::UNAUTHORIZED)?;
 
     let body = body.collect().await.map_err(|_| StatusCode::BAD_REQUEST)?.to_bytes();
