@@ -329,6 +329,17 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON rag_tower.chat_sessions TO rag_tenant;",
         tests: &["a_key_brings_the_state_of_its_tenants_corpus_read_as_that_tenant_and_once"],
     },
     Mutation {
+        name: "a-reader-that-nobody-knows",
+        defence: "text counts only when Postgres says that the tenant read it, or the state in which it is known",
+        patches: &[Patch {
+            file: "rag-tower/src/postgres/documents.rs",
+            old: "        if !self.is_tenant(scope, &identity) {\n            metrics::counter!",
+            new: "        if false {\n            metrics::counter!",
+        }],
+        target: POSTGRES,
+        tests: &["a_transaction_that_is_not_the_tenants_gives_nothing_not_even_what_is_known"],
+    },
+    Mutation {
         name: "a-state-older-than-a-change",
         defence: "who changes documents reads them as they are then",
         patches: &[Patch {
