@@ -21,17 +21,23 @@ where
         let ranks = (1_u16..).zip(list);
         ranked.extend(ranks.map(|(rank, key)| (key, weight / (f32::from(rank) + f32::from(RRF_K)))));
     }
-    ranked.sort_by_key(|(key, _)| *key);
-    ranked.dedup_by(|(key, score), (same, sum)| {
-        let known = key == same;
-        *sum += if known { *score } else { 0.0 };
-        known
-    });
+    let mut ranked = added_up(ranked);
     for (_, sum) in &mut ranked {
         *sum = scaled(*sum);
     }
     ranked.sort_unstable_by(|(a, x), (b, y)| y.total_cmp(x).then(a.cmp(b)));
     ranked
+}
+
+/// Weights of keys in any order in, each key once and ascending with the sum of its weights out, added in the order given.
+pub(crate) fn added_up<K: Copy + Ord>(mut weights: Vec<(K, f32)>) -> Vec<(K, f32)> {
+    weights.sort_by_key(|(key, _)| *key);
+    weights.dedup_by(|(key, weight), (same, sum)| {
+        let again = key == same;
+        *sum += if again { *weight } else { 0.0 };
+        again
+    });
+    weights
 }
 
 /// A sum of weighted reciprocal ranks as a score of at most 1, to a millionth: sums that are equal on paper are equal

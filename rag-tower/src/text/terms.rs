@@ -7,6 +7,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::common::{Common, asking};
 use super::stem::stems;
 use super::{fold, normalize};
+use crate::rank::added_up;
 
 /// What a secondary form (without diacritics, plain digits, bigrams inside a word) weighs in a query beside the form
 /// as it is written, which weighs 1. A judgement: high enough to find, low enough for the written form to win.
@@ -72,7 +73,7 @@ pub fn document_terms(text: &str) -> DocumentTerms {
 pub fn query_terms(text: &str) -> QueryTerms {
     let mut weights = Vec::new();
     each_weighted(text, |id, weight, _| weights.push((id, weight)));
-    QueryTerms::of(weights)
+    QueryTerms(added_up(weights))
 }
 
 /// The terms of a query's words and their other forms alone, as if none were mostly grammar: for judging how much of a
@@ -82,7 +83,7 @@ pub(crate) fn wording(text: &str) -> QueryTerms {
     each_term(&normalize(text), |term, form| {
         weights.push((term_id(term), if form == Form::Written { 1.0 } else { FOLDED_WEIGHT }));
     });
-    QueryTerms::of(weights)
+    QueryTerms(added_up(weights))
 }
 
 /// The number that stands for a normalised term: FNV-1a with 64 bits, folded to 32.
@@ -262,17 +263,6 @@ fn is_hangul(c: char) -> bool {
 // === impl QueryTerms ===
 
 impl QueryTerms {
-    /// Weights of terms in any order; those of one term are added up.
-    fn of(mut weights: Vec<(u32, f32)>) -> Self {
-        weights.sort_by_key(|(id, _)| *id);
-        weights.dedup_by(|(id, weight), (same, sum)| {
-            let again = id == same;
-            *sum += if again { *weight } else { 0.0 };
-            again
-        });
-        Self(weights)
-    }
-
     /// Term ids, ascending, and weights.
     #[must_use]
     pub fn as_slice(&self) -> &[(u32, f32)] {
