@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Secret;
 use crate::failure::Failure;
+use crate::locked::Locked;
 
 /// What is written to find out whether there is room: enough for a first write of every file that is made at a start.
 const PROBE: usize = 64 * 1024;
@@ -26,7 +27,7 @@ pub struct DataDir(PathBuf);
 
 /// The directory, held by this process until this is dropped.
 #[derive(Debug)]
-pub struct DataLock(File);
+pub struct DataLock(Locked);
 
 /// Who has the directory.
 #[derive(Debug)]
@@ -100,10 +101,12 @@ impl DataDir {
             Err(TryLockError::Error(error)) => return Err(refused(&path, &error)),
         }
         // what a process that was killed left in the file says nothing about this one
+        let locked = Locked(file);
+        let mut file = &locked.0;
         file.set_len(0)
             .and_then(|()| writeln!(file, "process {} ({what})", std::process::id()))
             .map_err(|error| refused(&path, &error))?;
-        Ok(Holder::This(DataLock(file)))
+        Ok(Holder::This(DataLock(locked)))
     }
 
     /// Why there is nothing to be done while `who` has the directory.
@@ -147,7 +150,7 @@ impl DataLock {
     /// begins the file anew, and without a holder nobody reads it.
     pub(crate) fn announce(&self, server: &Announced) -> Result<(), Failure> {
         let text = format!("{}\n{}\n", server.address, server.key.expose());
-        (&self.0)
+        (&self.0.0)
             .write_all(text.as_bytes())
             .map_err(|error| Failure::because("the lock of the data directory cannot be written", &error))
     }

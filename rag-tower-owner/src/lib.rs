@@ -84,6 +84,8 @@ mod isolation;
 #[cfg(feature = "server")]
 mod jobs;
 #[cfg(feature = "server")]
+mod locked;
+#[cfg(feature = "server")]
 mod mend;
 #[cfg(feature = "server")]
 mod models;

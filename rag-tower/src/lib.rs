@@ -98,6 +98,7 @@ pub mod generate;
 pub mod guide;
 pub mod http;
 pub mod ingest;
+mod locked;
 pub mod masking;
 pub mod memory;
 pub mod metrics;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::ClusterError;
 use super::run_as::RunAs;
+use crate::locked::Locked;
 
 /// A unix socket path holds at most 107 bytes, of which `/.s.PGSQL.5432` takes 14.
 const LONGEST_SOCKET_FOLDER: usize = 107 - 14;
@@ -48,7 +49,7 @@ impl Layout {
     }
 
     /// Keeps the folder for this process until the file is dropped.
-    pub(super) fn lock(&self) -> Result<File, ClusterError> {
+    pub(super) fn lock(&self) -> Result<Locked, ClusterError> {
         let path = self.folder.join("lock");
         let io = |source| ClusterError::io(&path, source);
         let mut file =
@@ -65,9 +66,11 @@ impl Layout {
             }
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
+        let locked = Locked(file);
+        let mut file = &locked.0;
         file.set_len(0).map_err(io)?;
         writeln!(file, "{}", std::process::id()).map_err(io)?;
-        Ok(file)
+        Ok(locked)
     }
 
     /// The password in a file of this name; made when there is none, or none that is whole.

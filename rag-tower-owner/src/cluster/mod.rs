@@ -28,7 +28,6 @@ mod postmaster;
 mod run_as;
 
 use std::fmt;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -42,6 +41,7 @@ use self::files::Layout;
 use self::keeper::Keeper;
 use self::postmaster::Postmaster;
 use self::run_as::RunAs;
+use crate::locked::Locked;
 
 /// The superuser of the private cluster, used by bootstrap and migrations alone.
 const ADMIN: &str = "postgres";
@@ -73,7 +73,7 @@ pub struct Cluster {
     /// `None` when another process started the postmaster.
     keeper: Option<Keeper>,
     /// Keeps the folder for this process; `None` when it is shared.
-    _lock: Option<File>,
+    _lock: Option<Locked>,
 }
 
 /// The folder of the Postgres programs that a new cluster would be made with. Blocks: it asks each for its version.
@@ -261,7 +261,7 @@ struct Starting(Option<Child>);
 
 impl Prepared {
     /// Comes with the lock of the folder.
-    async fn new(options: &ClusterOptions) -> Result<(Self, File), ClusterError> {
+    async fn new(options: &ClusterOptions) -> Result<(Self, Locked), ClusterError> {
         let folder = options.folder.clone();
         let (prepared, lock, initialise) = tokio::task::spawn_blocking(move || Self::folder(&folder))
             .await
@@ -273,7 +273,7 @@ impl Prepared {
     }
 
     /// The blocking half: folders, lock, passwords, binaries. True when there is no cluster yet.
-    fn folder(folder: &Path) -> Result<(Self, File, bool), ClusterError> {
+    fn folder(folder: &Path) -> Result<(Self, Locked, bool), ClusterError> {
         let run_as = RunAs::choose()?;
         let layout = Layout::make(folder, run_as.as_ref())?;
         let lock = layout.lock()?;

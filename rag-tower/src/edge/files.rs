@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Stage};
+use crate::locked::Locked;
 
 /// How an index was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub enum Opened {
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
-    _lock: File,
+    _lock: Locked,
 }
 
 /// How the marker's line with the length of the vectors begins.
@@ -48,12 +49,13 @@ impl Directory {
             Err(TryLockError::WouldBlock) => return Err(held(path, &mut lock)),
             Err(TryLockError::Error(error)) => return Err(failed(path)(error)),
         }
-        let write = |lock: &mut File| {
+        let lock = Locked(lock);
+        let write = |mut lock: &File| {
             lock.set_len(0)?;
             lock.rewind()?;
             writeln!(lock, "{}", std::process::id())
         };
-        write(&mut lock).map_err(failed(path))?;
+        write(&lock.0).map_err(failed(path))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 

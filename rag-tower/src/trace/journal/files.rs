@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::locked::Locked;
+
 const SUFFIX: &str = "rows";
 /// A process that is just ending lets go of the directory within this.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -17,12 +19,12 @@ pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
 }
 
 /// Takes the directory for this process: two must not append to, or replay, the same files.
-pub(super) fn lock(dir: &Path) -> io::Result<File> {
+pub(super) fn lock(dir: &Path) -> io::Result<Locked> {
     let lock = private().write(true).create(true).truncate(false).open(dir.join("lock"))?;
     let end = Instant::now() + PATIENCE;
     loop {
         match lock.try_lock() {
-            Ok(()) => return Ok(lock),
+            Ok(()) => return Ok(Locked(lock)),
             Err(TryLockError::WouldBlock) if Instant::now() < end => {
                 std::thread::sleep(Duration::from_millis(10));
             }
