@@ -5,6 +5,7 @@
 
 mod citations;
 mod hold;
+mod joined;
 mod stream;
 mod tap;
 
@@ -18,6 +19,7 @@ use futures_core::Stream;
 use serde::{Deserialize, Serialize};
 
 pub use self::citations::CitationFilter;
+pub(crate) use self::joined::Joined;
 pub use self::stream::AnswerStream;
 use crate::ask::AskId;
 use crate::error::{Error, ErrorKind, Stage};

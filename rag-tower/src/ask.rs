@@ -41,6 +41,7 @@ pub struct Ask {
     request_id: Option<Arc<str>>,
     filter: Filter,
     history: Option<Arc<History>>,
+    pieces: bool,
     trace: TraceHandle,
 }
 
@@ -113,6 +114,7 @@ impl Ask {
             request_id: None,
             filter: Filter::default(),
             history: None,
+            pieces: true,
             trace: TraceHandle::new(),
         }
     }
@@ -150,6 +152,19 @@ impl Ask {
     pub fn with_trace(mut self, trace: TraceHandle) -> Self {
         self.trace = trace;
         self
+    }
+
+    /// Says that nobody sees the pieces of the answer, as where it is collected before it is sent: those that are there at
+    /// the same time go on as one. Default: each goes on as it came.
+    #[must_use]
+    pub fn in_one_piece(mut self) -> Self {
+        self.pieces = false;
+        self
+    }
+
+    /// Whether somebody sees the pieces of the answer.
+    pub(crate) fn wants_pieces(&self) -> bool {
+        self.pieces
     }
 
     /// What the end of the pipeline hands on.

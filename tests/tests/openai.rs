@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use futures_util::{StreamExt, future::join_all};
 use rag_tower::generate::{Extractive, Fallback, RetryPolicy, retrying};
 use rag_tower::openai::{Endpoint, OpenAiEmbedder, OpenAiGenerator};
@@ -242,6 +243,28 @@ async fn an_answer_that_has_finished_does_not_wait_for_its_connection() {
     let events = events(generator(&stub)).await.unwrap();
     assert_eq!((text(&events).as_str(), end(&events).1), ("all", Finish::Stop));
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn events_that_come_in_one_piece_are_read_as_far_as_they_go() {
+    let stub = ModelStub::start().await;
+    let at_once = |frames: &[Bytes]| Reply::steps([Step::Send(frames.concat().into())]);
+    let broken = model_stub::data(&json!({"error": {"message": "overloaded"}}));
+    let done = [model_stub::finish("stop"), model_stub::done()];
+    stub.script([
+        at_once(&[
+            model_stub::text("one "),
+            model_stub::text("two"),
+            broken.clone(),
+            model_stub::text("three"),
+        ]),
+        at_once(&[model_stub::text("one"), done.concat().into(), broken, model_stub::text("two")]),
+    ]);
+    let cut = events(generator(&stub)).await.unwrap();
+    assert_eq!((cut.len(), text(&cut).as_str()), (3, "one two"));
+    assert_eq!(cut[2].as_ref().unwrap_err().kind(), ErrorKind::ProviderUnavailable);
+    let whole = events(generator(&stub)).await.unwrap();
+    assert_eq!((text(&whole).as_str(), end(&whole).1), ("one", Finish::Stop));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod convert;
 mod files;
 mod known_points;
 mod store;
+mod threads;
 
 pub use self::files::Opened;
 pub use self::store::{EdgeOptions, EdgeStore};

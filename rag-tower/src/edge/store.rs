@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::convert;
 use super::files::{DIMENSIONS, Directory, Opened};
 use super::known_points::KnownPoints;
+use super::threads::Threads;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::passage::{DocumentId, Found};
 use crate::points::{BRANCH, DOCUMENT, EXACT_UP_TO, TENANT, Visible};
@@ -28,7 +29,7 @@ use crate::tenant::TenantScope;
 /// - **Durability:** a call that writes returns after the engine has flushed. A process killed in the middle of one
 ///   loses that call and nothing before it; the caller notes what is indexed only after the call returned, and writes
 ///   the rest again.
-/// - **Concurrency:** the engine blocks, so its work runs on the blocking pool: any number of searches up to twice the
+/// - **Concurrency:** the engine blocks, so its work runs on threads of the store's own: any number of searches up to twice the
 ///   processors, and one write at a time (the engine panics when a flush meets an update).
 /// - **Upkeep:** after about 10,000 written points, and a fifth of all points, the next write also optimises the index, which takes seconds;
 ///   searches run on meanwhile.
@@ -59,6 +60,7 @@ struct Inner {
     directory: Directory,
     dimensions: usize,
     opened: Opened,
+    threads: Threads,
     reads: Arc<Semaphore>,
     writer: Arc<Semaphore>,
     written: AtomicUsize,
@@ -67,6 +69,8 @@ struct Inner {
     known: KnownPoints,
 }
 
+/// How many write at a time.
+const WRITERS: usize = 1;
 /// Room that the disk must have before a write, in bytes: more than one document and the engine's next files take.
 const ROOM: u64 = 256 * 1024 * 1024;
 /// Written points after which the index is optimised.
@@ -162,15 +166,12 @@ impl EdgeStore {
         job: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (permit, inner) = (permit(&self.inner.reads).await?, Arc::clone(&self.inner));
-        blocking(
-            move || {
-                let done = job(&inner);
-                drop(permit);
-                done
-            },
-            Stage::Retrieve,
-        )
-        .await
+        let job = move || {
+            let done = job(&inner);
+            drop(permit);
+            done
+        };
+        self.inner.threads.run(job, Stage::Retrieve).await
     }
 
     async fn write(
@@ -178,16 +179,13 @@ impl EdgeStore {
         job: impl FnOnce(&Inner) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), Error> {
         let (permit, inner) = (permit(&self.inner.writer).await?, Arc::clone(&self.inner));
-        blocking(
-            move || {
-                let write = || job(&inner).map(|()| inner.shard.flush()).and_then(|()| inner.upkeep());
-                let done = inner.directory.has_room(ROOM).and_then(|()| write());
-                drop(permit);
-                done
-            },
-            Stage::Ingest,
-        )
-        .await
+        let job = move || {
+            let write = || job(&inner).map(|()| inner.shard.flush()).and_then(|()| inner.upkeep());
+            let done = inner.directory.has_room(ROOM).and_then(|()| write());
+            drop(permit);
+            done
+        };
+        self.inner.threads.run(job, Stage::Ingest).await
     }
 }
 
@@ -309,14 +307,15 @@ impl Inner {
         if !info.payload_schema.keys().any(|had| had.to_string() == TENANT) {
             return Err(Error::new(ErrorKind::FilterUnavailable, Stage::Ingest));
         }
-        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        let reads = 2 * std::thread::available_parallelism().map_or(2, usize::from);
         Ok(Self {
             shard,
             directory,
             dimensions: options.dimensions,
             opened,
-            reads: Arc::new(Semaphore::new(processors * 2)),
-            writer: Arc::new(Semaphore::new(1)),
+            threads: Threads::new(reads + WRITERS)?,
+            reads: Arc::new(Semaphore::new(reads)),
+            writer: Arc::new(Semaphore::new(WRITERS)),
             written: AtomicUsize::new(0),
             at_most: AtomicUsize::new(info.points_count),
             known: KnownPoints::new(),

@@ -1,6 +1,5 @@
 //! Texts in, vectors out, without a model.
 
-use std::collections::HashMap;
 use std::task::{Context, Poll};
 
 use tower_service::Service;
@@ -70,10 +69,8 @@ impl LocalEmbedder {
     /// service moves longer texts to the blocking pool; this does not.
     #[must_use]
     pub fn embed(&self, text: &str) -> Embedding {
-        let mut features = HashMap::<u64, (f32, f32)>::new();
-        let mut add = |hash: u64, weight: f32| {
-            features.entry(hash).or_insert((0.0, weight)).0 += 1.0;
-        };
+        let mut features = Vec::<(u64, f32)>::with_capacity(2 * text.len());
+        let mut add = |hash: u64, weight: f32| features.push((hash, weight));
         let mut buffer = String::new();
         let text = &normalize(text);
         let common = Common::of(text);
@@ -97,12 +94,12 @@ impl LocalEmbedder {
                 }
             }
         });
-        // added in one order, or the last bits would differ from call to call
-        let mut features: Vec<_> = features.into_iter().collect();
-        features.sort_unstable_by_key(|(hash, _)| *hash);
+        // one order, so that the last bits of a sum do not depend on it; a feature weighs what its first place gives it
+        features.sort_by_key(|(hash, _)| *hash);
         let mut vector = vec![0.0_f32; self.dimensions];
-        for (hash, (count, weight)) in features {
-            let weight = weight * (1.0 + count.ln());
+        for places in features.chunk_by(|(one, _), (next, _)| one == next) {
+            let Some(&(hash, weight)) = places.first() else { continue };
+            let weight = weight * (1.0 + (places.len() as f32).ln());
             for half in [mix(hash), mix(hash ^ 0x9e37_79b9_7f4a_7c15)] {
                 let at = (half >> 1) as usize % self.dimensions;
                 if let Some(value) = vector.get_mut(at) {

@@ -154,10 +154,15 @@ where
         ask = ask.with_request_id(id);
     }
 
+    let streamed = wants_events(&parts.headers);
+    if !streamed {
+        ask = ask.in_one_piece();
+    }
+
     let (id, session, trace) = (ask.id(), ask.session(), ask.trace().clone());
     let answer = stack.oneshot(ask).await.map_err(|error| Problem::from(error).with_trace_id(id))?;
     let frames = AnswerFrames::new(answer, trace, session);
-    if wants_events(&parts.headers) {
+    if streamed {
         return Ok(events(frames, limits.keep_alive));
     }
     let whole = collect(frames).await?;

@@ -12,6 +12,7 @@ use http::Response;
 use http::header::CONTENT_TYPE;
 use http_body::Body;
 use http_body_util::BodyExt;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::endpoint::Endpoint;
@@ -38,8 +39,16 @@ pub(super) struct Origin {
     pub(super) input_tokens: u64,
 }
 
-/// The data of each server-sent event, `[DONE]` included.
-type Chunks = Pin<Box<dyn Stream<Item = Result<String, Cut>> + Send>>;
+/// The pieces of a body, as they come.
+type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Cut>> + Send>>;
+
+/// What the pieces are of.
+enum Form {
+    /// Server-sent events, one for each piece of the answer.
+    Events(Decoder),
+    /// One JSON document, which is read when it is there.
+    Document(Vec<u8>),
+}
 
 /// Why a body cannot be read on.
 #[derive(Debug)]
@@ -57,12 +66,17 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static> Piecewise fo
 /// An answer being read.
 struct Reading {
     origin: Origin,
-    chunks: Chunks,
+    pieces: Pieces,
+    form: Form,
     by: Instant,
     ready: VecDeque<Event>,
+    /// Comes after what is ready.
+    failure: Option<Error>,
     finish: Option<Finish>,
     usage: Option<Usage>,
     output_chars: u64,
+    /// `[DONE]` has come.
+    done: bool,
     ended: bool,
 }
 
@@ -70,15 +84,18 @@ struct Reading {
 pub(super) fn events(response: Response<impl Piecewise>, origin: Origin) -> AnswerStream {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let one_document = kind.starts_with("application/json");
-    let chunks: Chunks = if one_document { Box::pin(document(response)) } else { Box::pin(chunks(response)) };
+    let form = if one_document { Form::Document(Vec::new()) } else { Form::Events(Decoder::default()) };
     let reading = Reading {
         by: origin.first_by,
         origin,
-        chunks,
+        pieces: Box::pin(pieces(response)),
+        form,
         ready: VecDeque::new(),
+        failure: None,
         finish: None,
         usage: None,
         output_chars: 0,
+        done: false,
         ended: false,
     };
     AnswerStream::new(stream::unfold(reading, |mut reading| async move {
@@ -95,36 +112,13 @@ pub(crate) fn replay(endpoint: &Endpoint, response: Response<impl Piecewise>) ->
     events(response, Origin { endpoint: endpoint.clone(), meter, first_by, input_tokens: 0 })
 }
 
-fn bytes(response: Response<impl Piecewise>) -> impl Stream<Item = Result<Bytes, Cut>> + Send {
+fn pieces(response: Response<impl Piecewise>) -> impl Stream<Item = Result<Bytes, Cut>> + Send {
     let mut room = LONGEST;
-    response.into_body().into_data_stream().map(move |chunk| {
-        let chunk = chunk.map_err(|error| Cut::Transport(error.into()))?;
-        room = room.checked_sub(chunk.len()).ok_or(Cut::TooLong)?;
-        Ok(chunk)
+    response.into_body().into_data_stream().map(move |piece| {
+        let piece = piece.map_err(|error| Cut::Transport(error.into()))?;
+        room = room.checked_sub(piece.len()).ok_or(Cut::TooLong)?;
+        Ok(piece)
     })
-}
-
-fn chunks(response: Response<impl Piecewise>) -> impl Stream<Item = Result<String, Cut>> + Send {
-    let mut decoder = Decoder::default();
-    bytes(response).flat_map(move |piece| {
-        stream::iter(match piece {
-            Ok(piece) => decoder.push(&piece).into_iter().map(|data| data.map_err(Cut::from)).collect(),
-            Err(cut) => vec![Err(cut)],
-        })
-    })
-}
-
-/// A whole JSON document as if it were the one event of a stream.
-fn document(response: Response<impl Piecewise>) -> impl Stream<Item = Result<String, Cut>> + Send {
-    let whole = async move {
-        let mut all = Vec::new();
-        let mut bytes = std::pin::pin!(bytes(response));
-        while let Some(chunk) = bytes.next().await {
-            all.extend_from_slice(&chunk?);
-        }
-        String::from_utf8(all).map_err(|_| Cut::NotUtf8)
-    };
-    stream::once(whole)
 }
 
 // === impl Reading ===
@@ -138,11 +132,19 @@ impl Reading {
             if self.ended {
                 return None;
             }
-            let chunk = timeout_at(self.by, self.chunks.next()).await;
-            if matches!(&chunk, Ok(Some(Ok(data))) if data.trim() == "[DONE]") {
-                drop(timeout(END_GRACE, self.chunks.next()).await);
-            }
-            if let Err(error) = self.take(chunk) {
+            let read = match self.failure.take() {
+                Some(error) => Err(error),
+                None if self.done => {
+                    let pieces = &mut self.pieces;
+                    drop(timeout(END_GRACE, async { while let Some(Ok(_)) = pieces.next().await {} }).await);
+                    self.end()
+                }
+                None => {
+                    let piece = timeout_at(self.by, self.pieces.next()).await;
+                    self.take(piece)
+                }
+            };
+            if let Err(error) = read {
                 self.ended = true;
                 self.origin.meter.failed(error.kind());
                 return Some(Err(error));
@@ -150,28 +152,73 @@ impl Reading {
         }
     }
 
-    /// Takes in what has come: a chunk, an error, the end, or nothing in time.
-    fn take(
-        &mut self,
-        chunk: Result<Option<Result<String, Cut>>, tokio::time::error::Elapsed>,
-    ) -> Result<(), Error> {
-        match chunk {
-            Ok(Some(Ok(data))) if data.trim() == "[DONE]" => {
-                self.finish.get_or_insert(Finish::Stop);
-                self.end()
+    /// Takes in what has come: a piece, an error, the end, or nothing in time.
+    fn take(&mut self, piece: Result<Option<Result<Bytes, Cut>>, Elapsed>) -> Result<(), Error> {
+        let error = match piece {
+            Ok(Some(Ok(piece))) => {
+                self.feed(&piece);
+                return Ok(());
             }
-            Ok(Some(Ok(data))) if data.trim().is_empty() => Ok(()),
-            Ok(Some(Ok(data))) => self.read(&data),
-            // Once the model has finished, only its usage is missing, and that can be estimated.
-            _ if self.finish.is_some() => self.end(),
-            Ok(Some(Err(cut))) => Err(self.broken(cut)),
-            Ok(None) => Err(self.truncated()),
-            Err(_) => Err(refusal::silent(self.provider(), Stage::Generate)),
+            Ok(None) => match self.document() {
+                Some(document) => return self.whole(document),
+                None => self.truncated(),
+            },
+            Ok(Some(Err(cut))) => self.broken(cut),
+            Err(_) => refusal::silent(self.provider(), Stage::Generate),
+        };
+        // Once the model has finished, only its usage is missing, and that can be estimated.
+        if self.finish.is_some() { self.end() } else { Err(error) }
+    }
+
+    fn feed(&mut self, piece: &[u8]) {
+        match &mut self.form {
+            Form::Document(so_far) => so_far.extend_from_slice(piece),
+            Form::Events(decoder) => {
+                let mut decoder = std::mem::take(decoder);
+                decoder.each(piece, |data| self.event(data));
+                self.form = Form::Events(decoder);
+            }
         }
     }
 
+    /// Takes the data of an event. What comes after the end, or after what cannot be read, says nothing.
+    fn event(&mut self, data: Result<&str, NotUtf8>) {
+        if self.done || self.failure.is_some() {
+            return;
+        }
+        let read = match data.map(|data| (data, data.trim())) {
+            Ok((_, "")) => Ok(()),
+            Ok((_, "[DONE]")) => {
+                self.finish.get_or_insert(Finish::Stop);
+                self.done = true;
+                Ok(())
+            }
+            Ok((data, _)) => self.read(data),
+            Err(NotUtf8) if self.finish.is_some() => {
+                self.done = true;
+                Ok(())
+            }
+            Err(NotUtf8) => Err(self.broken(Cut::NotUtf8)),
+        };
+        self.failure = read.err();
+    }
+
+    /// The document, once, when there is one.
+    fn document(&mut self) -> Option<Vec<u8>> {
+        let Form::Document(document) = &mut self.form else { return None };
+        let document = std::mem::take(document);
+        // a body that has ended is not read again
+        self.pieces = Box::pin(stream::empty());
+        (!document.trim_ascii().is_empty()).then_some(document)
+    }
+
+    fn whole(&mut self, document: Vec<u8>) -> Result<(), Error> {
+        let document = String::from_utf8(document).map_err(|_| self.broken(Cut::NotUtf8))?;
+        self.read(&document)
+    }
+
     fn read(&mut self, data: &str) -> Result<(), Error> {
-        let chunk: Completion = serde_json::from_str(data)
+        let chunk: Completion<'_> = serde_json::from_str(data)
             .map_err(|error| refusal::unreadable(self.provider(), Stage::Generate, &error))?;
         if let Some(error) = &chunk.error {
             return Err(refusal::reported(self.provider(), Stage::Generate, error));
@@ -180,7 +227,7 @@ impl Reading {
         if let Some(text) = chunk.text() {
             self.origin.meter.chunk();
             self.output_chars += text.chars().count() as u64;
-            self.ready.push_back(Event::Delta(text.clone()));
+            self.ready.push_back(Event::Delta(text.into()));
         }
         if let Some(usage) = chunk.usage() {
             self.usage = Some(usage);
@@ -238,13 +285,5 @@ impl Reading {
 
     fn provider(&self) -> &str {
         self.origin.endpoint.name()
-    }
-}
-
-// === impl Cut ===
-
-impl From<NotUtf8> for Cut {
-    fn from(NotUtf8: NotUtf8) -> Self {
-        Self::NotUtf8
     }
 }

@@ -24,13 +24,6 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 // === impl Decoder ===
 
 impl Decoder {
-    /// Takes the next bytes; gives the events that they complete.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<Result<String, NotUtf8>> {
-        let mut events = Vec::new();
-        self.each(bytes, |event| events.push(event.map(str::to_owned)));
-        events
-    }
-
     /// Takes the next bytes; shows the events that they complete.
     pub(super) fn each(&mut self, mut bytes: &[u8], mut seen: impl FnMut(Result<&str, NotUtf8>)) {
         if std::mem::take(&mut self.after_cr) && !bytes.is_empty() {
@@ -96,7 +89,9 @@ mod tests {
 
     fn read(pieces: &[&[u8]]) -> Vec<Result<String, NotUtf8>> {
         let mut decoder = Decoder::default();
-        pieces.iter().flat_map(|piece| decoder.push(piece)).collect()
+        let mut events = Vec::new();
+        pieces.iter().for_each(|piece| decoder.each(piece, |event| events.push(event.map(str::to_owned))));
+        events
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is read of a provider's responses: as little as is needed, since compatible servers leave out the rest.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use http::StatusCode;
 use serde::Deserialize;
@@ -10,9 +10,9 @@ use crate::answer::Usage;
 
 /// A chunk of a stream, or a whole completion.
 #[derive(Deserialize)]
-pub(super) struct Completion {
-    #[serde(default)]
-    choices: Option<Vec<Choice>>,
+pub(super) struct Completion<'a> {
+    #[serde(default, borrow)]
+    choices: Option<Vec<Choice<'a>>>,
     #[serde(default)]
     usage: Option<WireUsage>,
     #[serde(default)]
@@ -20,23 +20,27 @@ pub(super) struct Completion {
 }
 
 #[derive(Deserialize)]
-struct Choice {
+struct Choice<'a> {
     #[serde(default)]
     index: Option<u64>,
-    #[serde(default, alias = "message")]
-    delta: Option<Content>,
-    #[serde(default)]
-    finish_reason: Option<Arc<str>>,
+    #[serde(default, alias = "message", borrow)]
+    delta: Option<Content<'a>>,
+    #[serde(default, borrow)]
+    finish_reason: Option<Text<'a>>,
     /// Of a completion that is no chat.
-    #[serde(default)]
-    text: Option<Arc<str>>,
+    #[serde(default, borrow)]
+    text: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Content {
-    #[serde(default)]
-    content: Option<Arc<str>>,
+struct Content<'a> {
+    #[serde(default, borrow)]
+    content: Option<Text<'a>>,
 }
+
+/// A text that is copied only where it is written with escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Deserialize)]
 struct WireUsage {
@@ -57,17 +61,17 @@ pub(super) struct WireError {
 
 // === impl Completion ===
 
-impl Completion {
+impl Completion<'_> {
     /// The text of the first choice, when there is any.
-    pub(super) fn text(&self) -> Option<&Arc<str>> {
+    pub(super) fn text(&self) -> Option<&str> {
         let choice = self.choice()?;
         let said = choice.delta.as_ref().and_then(|delta| delta.content.as_ref()).or(choice.text.as_ref());
-        said.filter(|text| !text.is_empty())
+        said.map(|text| &*text.0).filter(|text| !text.is_empty())
     }
 
     /// Why the first choice ended, once it has.
     pub(super) fn finish_reason(&self) -> Option<&str> {
-        self.choice()?.finish_reason.as_deref().filter(|reason| !reason.is_empty())
+        self.choice()?.finish_reason.as_ref().map(|reason| &*reason.0).filter(|reason| !reason.is_empty())
     }
 
     /// The usage, when it is there in full.
@@ -89,7 +93,7 @@ impl Completion {
         Some(Usage { input_tokens: usage.prompt_tokens?, output_tokens, estimated: false })
     }
 
-    fn choice(&self) -> Option<&Choice> {
+    fn choice(&self) -> Option<&Choice<'_>> {
         self.choices.as_deref()?.first()
     }
 }
@@ -119,7 +123,7 @@ impl WireError {
 mod tests {
     use super::*;
 
-    fn read(json: &str) -> Completion {
+    fn read(json: &str) -> Completion<'_> {
         serde_json::from_str(json).unwrap()
     }
 
@@ -138,7 +142,7 @@ mod tests {
             );
         }
         let whole = read(r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}"#);
-        assert_eq!((whole.text().map(|text| &**text), whole.finish_reason()), (Some("hi"), Some("stop")));
+        assert_eq!((whole.text(), whole.finish_reason()), (Some("hi"), Some("stop")));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 use tower_service::Service;
 
 use super::{Prompt, ResponseFuture};
-use crate::answer::{Answer, AnswerStream, CitationFilter, Event, Finish, Usage};
+use crate::answer::{Answer, AnswerStream, CitationFilter, Event, Finish, Joined, Usage};
 use crate::error::{Error, Stage};
 use crate::passage::Source;
 use crate::port::{GenerateRequest, Generator, Message};
@@ -100,7 +100,7 @@ impl<G: Generator> Service<Prompt> for Generate<G> {
     }
 
     fn call(&mut self, Prompt { ask, messages, passages, sources }: Prompt) -> Self::Future {
-        let generator = self.generator.clone();
+        let (generator, pieces) = (self.generator.clone(), ask.wants_pieces());
         let (id, scope, question, trace) = ask.into_parts();
         if let Some((provider, model)) = &self.named {
             trace.set_provider(Arc::clone(provider), Arc::clone(model));
@@ -119,6 +119,7 @@ impl<G: Generator> Service<Prompt> for Generate<G> {
         ResponseFuture::new(async move {
             let timer = trace.time(Stage::Generate);
             let events = generator.oneshot(request).await?;
+            let events = if pieces { events } else { AnswerStream::new(Joined::of(events)) };
             Ok(Answer::new(
                 id,
                 Generated {
@@ -307,6 +308,19 @@ mod tests {
         assert_eq!(testing::text(&events), "Ten [1] or so. And [1");
         assert!(matches!(events[events.len() - 3..], [Event::Delta(_), Event::Usage(_), Event::Finished(_)]));
         assert_eq!(trace.snapshot().tool_metadata["citations_removed"], 2);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_wanted_whole_says_the_same_in_one_piece() {
+        let mut prompt = prompt();
+        prompt.ask = prompt.ask.in_one_piece();
+        let trace = prompt.trace().clone();
+        let said = ["Ten [1] or", " [9", "9", "] so"].map(|text| Event::Delta(text.into()));
+        let said = said.into_iter().chain([Event::Finished(Finish::Stop)]).collect();
+        let events = saying(said).oneshot(prompt).await.unwrap().collect().await.unwrap();
+        assert_eq!(events[1], Event::Delta("Ten [1] or so".into()));
+        assert!(matches!(events[2..], [Event::Usage(_), Event::Finished(_)]));
+        assert_eq!(trace.snapshot().tool_metadata["citations_removed"], 1);
     }
 
     #[tokio::test]

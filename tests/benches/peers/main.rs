@@ -37,6 +37,10 @@ use crate::peer::Peer;
 use crate::report::{Goal, Report, Row};
 use crate::roles::Role;
 
+// as the server has
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const NAMES: [&str; 8] = ["axum", "calls", "floor", "gateway", "tensorzero", "litellm", "server", "fastapi"];
 
 /// What is to be done.
@@ -45,9 +49,15 @@ struct Arguments {
     plan: Plan,
 }
 
-#[tokio::main]
-async fn main() {
-    Role::take_if_asked().await;
+fn main() {
+    if !Role::take_if_asked() {
+        compare();
+    }
+}
+
+/// Sends its requests from one thread: two would wake each other for each answer, and take that time from who is measured.
+#[tokio::main(flavor = "current_thread")]
+async fn compare() {
     let arguments = Arguments::read(std::env::args().skip(1)).unwrap_or_else(|error| panic!("{error}"));
     let (peers, absent) = start(&arguments).await;
     let before = (busy_ms(), used_ms());

@@ -3,6 +3,7 @@
 
 use rag_tower_tests::qdrant::Qdrant;
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::programs::Program;
 use crate::{calls, pass_through, stub};
@@ -48,12 +49,26 @@ impl Role {
         Program::start(self.name(), command)
     }
 
-    /// Becomes what this process was started as, for good.
-    pub(crate) async fn take_if_asked() {
+    /// Becomes what this process was started as, for good; says when it was started as nothing else.
+    pub(crate) fn take_if_asked() -> bool {
         let mut arguments = std::env::args().skip_while(|argument| argument != ARGUMENT).skip(1);
-        let Some(name) = arguments.next() else { return };
+        let Some(name) = arguments.next() else { return false };
         let role = ROLES.into_iter().find(|role| role.name() == name).expect("a role");
-        if let Self::Qdrant = role {
+        role.runtime().block_on(role.be(arguments));
+        true
+    }
+
+    /// The model server has one thread, which is enough for all that a peer asks of it; the others have one for each core.
+    fn runtime(self) -> Runtime {
+        let mut builder = match self {
+            Self::Stub => Builder::new_current_thread(),
+            _ => Builder::new_multi_thread(),
+        };
+        builder.enable_all().build().expect("a runtime")
+    }
+
+    async fn be(self, mut arguments: impl Iterator<Item = String>) {
+        if let Self::Qdrant = self {
             let qdrant = Qdrant::start().await;
             println!("{}", qdrant.url());
             return std::future::pending().await;
@@ -61,10 +76,10 @@ impl Role {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         println!("http://{}", listener.local_addr().expect("an address"));
         let mut argument = || arguments.next().expect("one more argument");
-        match role {
+        match self {
             Self::Stub => stub::serve(listener).await,
             Self::Calls | Self::Floor => {
-                let search = matches!(role, Self::Floor);
+                let search = matches!(self, Self::Floor);
                 calls::serve(listener, &argument(), &argument(), &argument(), search).await;
             }
             _ => pass_through::serve(listener, &argument()).await,

@@ -143,7 +143,7 @@ impl Reading {
 impl Seen {
     /// A chunk, or a whole document. One that cannot be read says nothing.
     fn read(&mut self, json: &[u8]) {
-        let Ok(chunk) = serde_json::from_slice::<Completion>(json) else { return };
+        let Ok(chunk) = serde_json::from_slice::<Completion<'_>>(json) else { return };
         self.understood = true;
         if let Some(text) = chunk.text() {
             self.chars += text.chars().count() as u64;
