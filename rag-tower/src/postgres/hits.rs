@@ -3,18 +3,16 @@
 //! the greater part of what a row costs it.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use uuid::Uuid;
 // what a number is written with, in a third of the time that the standard library takes
 use zmij::Buffer as Number;
 
+use super::id::Id;
 use crate::passage::{ChunkId, DocumentId};
 use crate::trace::HitRecord;
 
@@ -47,9 +45,6 @@ struct Line<'a> {
     text: String,
     words: usize,
 }
-
-/// An id as a word: its 16 bytes in Base64. That is 22 letters instead of 36, and ids are most of a row's hits.
-struct Id(Uuid);
 
 const NOTHING: &str = "-";
 
@@ -126,28 +121,6 @@ impl Kept {
     }
 }
 
-// === impl Id ===
-
-impl Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut word = [0; 22];
-        let written = STANDARD_NO_PAD.encode_slice(self.0.as_bytes(), &mut word).map_err(|_| fmt::Error)?;
-        f.write_str(str::from_utf8(&word[..written]).map_err(|_| fmt::Error)?)
-    }
-}
-
-impl FromStr for Id {
-    type Err = uuid::Error;
-
-    /// Plain ids are those of older rows.
-    fn from_str(word: &str) -> Result<Self, uuid::Error> {
-        match STANDARD_NO_PAD.decode(word) {
-            Ok(bytes) if bytes.len() == 16 => Uuid::from_slice(&bytes).map(Self),
-            _ => word.parse().map(Self),
-        }
-    }
-}
-
 // === impl Line ===
 
 impl Line<'_> {
@@ -190,6 +163,8 @@ fn words<T: FromStr>(line: &str) -> Option<Vec<T>> {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn hit(source: &str, rank: u32, chunk: u128, fused: f32, used: bool) -> HitRecord {

@@ -15,7 +15,7 @@ use super::database::{Database, Role};
 use super::error::DatabaseError;
 use super::rollups::{self, micros, nanos, tokens};
 use super::text::{clean, clean_json};
-use super::{hits, search_text, spans, sql};
+use super::{hits, search_text, sources, spans, sql};
 use crate::ask::AskId;
 use crate::error::{BoxError, Error, ErrorKind, Stage};
 use crate::trace::{TraceRow, TraceStore};
@@ -141,7 +141,7 @@ fn insert_statement(rows: &[TraceRow]) -> QueryScalar<'_, Postgres, Uuid, PgArgu
         }))
         .bind(all(rows, |row| text(row.error.as_ref())))
         .bind(all(rows, |row| json_of(&row.degraded)))
-        .bind(all(rows, |row| json_of(&row.sources)))
+        .bind(all(rows, |row| json_of(&sources::kept(&row.sources))))
         .bind(all(rows, |row| json_of(&row.tool_metadata)))
         .bind(all(rows, |row| spans::kept(&row.spans)))
         .bind(all(rows, |row| hits::kept(&row.hits).map_or_else(|| "[]".into(), |kept| json_of(&kept))))

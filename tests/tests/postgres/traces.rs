@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rag_tower::postgres::{Database, DatabaseOptions, PgTraceStore, TenantTx, migrate_traces};
+use rag_tower::postgres::{
+    Database, DatabaseOptions, PgTraceStore, TenantTx, migrate_traces, sources_of_row,
+};
 use rag_tower::test_util::trace_contract::{self, KeptRow};
 use rag_tower::trace::{Outcome, Phase, TraceStore};
 use rag_tower::{ErrorKind, Stage, TenantId};
@@ -71,7 +73,7 @@ async fn every_field_arrives() {
     ] {
         assert_eq!(kept[column], expected, "{column}");
     }
-    assert_eq!(kept["sources"][0]["file_name"], "fees.md");
+    assert_eq!(sources_of_row(kept["sources"].clone())[0]["file_name"], "fees.md");
     let ts: time::OffsetDateTime = sqlx::query_scalar("SELECT ts FROM rag_tower.request_traces")
         .fetch_one(&mut database.admin().await)
         .await

@@ -1,7 +1,7 @@
 //! One ask in full: what its row holds, what people thought of it, and what else was said in its conversation.
 
 use rag_tower::AskId;
-use rag_tower::postgres::{DatabaseError, OwnerTx, hits_of_row, spans_of_row};
+use rag_tower::postgres::{DatabaseError, OwnerTx, hits_of_row, sources_of_row, spans_of_row};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::FromRow;
@@ -147,6 +147,7 @@ impl OwnerStore {
             };
         }
         (detail.hits, detail.spans) = (hits_of_row(detail.hits), spans_of_row(detail.spans));
+        detail.sources = sources_of_row(detail.sources);
         mask(&mut detail.question);
         mask(&mut detail.answer);
         mask(&mut detail.error);
