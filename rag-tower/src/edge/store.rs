@@ -39,7 +39,8 @@ use crate::tenant::TenantScope;
 ///   page that a full disk cannot hold would end the process.
 /// - **Closing:** [`close`](Self::close) lets go of the directory. Dropping the last clone does too, after a short
 ///   blocking flush.
-/// - **Cancellation:** dropping a future leaves work that has begun to end by itself.
+/// - **Cancellation:** dropping a future leaves work that has begun to end by itself. A program that ends does not wait for it, unless
+///   it closes the store: a call that was writing is then lost, as it would be by a kill.
 #[derive(Clone)]
 pub struct EdgeStore {
     inner: Arc<Inner>,

@@ -69,6 +69,8 @@ struct Reading {
     pieces: Pieces,
     form: Form,
     by: Instant,
+    /// An event has come since the last piece was waited for.
+    heard: bool,
     ready: VecDeque<Event>,
     /// Comes after what is ready.
     failure: Option<Error>,
@@ -90,6 +92,7 @@ pub(super) fn events(response: Response<impl Piecewise>, origin: Origin) -> Answ
         origin,
         pieces: Box::pin(pieces(response)),
         form,
+        heard: false,
         ready: VecDeque::new(),
         failure: None,
         finish: None,
@@ -140,6 +143,10 @@ impl Reading {
                     self.end()
                 }
                 None => {
+                    // from now, and not from when the events came: who takes them may have been slow
+                    if std::mem::take(&mut self.heard) {
+                        self.by = Instant::now() + self.patience();
+                    }
                     let piece = timeout_at(self.by, self.pieces.next()).await;
                     self.take(piece)
                 }
@@ -223,7 +230,7 @@ impl Reading {
         if let Some(error) = &chunk.error {
             return Err(refusal::reported(self.provider(), Stage::Generate, error));
         }
-        self.by = Instant::now() + self.origin.endpoint.idle();
+        self.heard = true;
         if let Some(text) = chunk.text() {
             self.origin.meter.chunk();
             self.output_chars += text.chars().count() as u64;
@@ -234,9 +241,14 @@ impl Reading {
         }
         if let Some(reason) = chunk.finish_reason() {
             self.finish = Some(self.finish(reason)?);
-            self.by = Instant::now() + USAGE_GRACE.min(self.origin.endpoint.idle());
         }
         Ok(())
+    }
+
+    /// How long the next event may take.
+    fn patience(&self) -> Duration {
+        let idle = self.origin.endpoint.idle();
+        if self.finish.is_some() { USAGE_GRACE.min(idle) } else { idle }
     }
 
     fn finish(&self, reason: &str) -> Result<Finish, Error> {
@@ -285,5 +297,49 @@ impl Reading {
 
     fn provider(&self) -> &str {
         self.origin.endpoint.name()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// An answer in pieces of two words, which come so long after they are waited for.
+    fn answer<const N: usize>(seconds: [u64; N]) -> AnswerStream {
+        let pieces = stream::iter(seconds).then(async |seconds| {
+            sleep(Duration::from_secs(seconds)).await;
+            let word = "data: {\"choices\":[{\"delta\":{\"content\":\"word\"}}]}\n\n";
+            Ok::<_, Infallible>(Frame::data(Bytes::from([word, word].concat())))
+        });
+        let endpoint = Endpoint::builder("http://provider.example/v1").build().unwrap();
+        replay(&endpoint, Response::new(StreamBody::new(pieces)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_is_not_taken_for_a_silent_provider() {
+        let mut answer = answer([0, 29, 29]);
+        for _ in 0..6 {
+            assert_eq!(answer.next().await.unwrap().unwrap(), Event::Delta("word".into()));
+            sleep(Duration::from_secs(60)).await;
+        }
+        assert_eq!(answer.next().await.unwrap().unwrap_err().kind(), ErrorKind::Truncated);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_provider_is_not_waited_for() {
+        let mut answer = answer([0, 31]);
+        for _ in 0..2 {
+            assert!(answer.next().await.unwrap().is_ok());
+        }
+        let asked = Instant::now();
+        assert_eq!(answer.next().await.unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+        let waited = asked.elapsed();
+        assert!((30_000..30_010).contains(&waited.as_millis()), "{waited:?}");
     }
 }

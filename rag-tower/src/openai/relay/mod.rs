@@ -56,6 +56,7 @@ mod errors;
 mod headers;
 mod known;
 mod metered;
+mod patient;
 mod reading;
 mod record;
 mod service;

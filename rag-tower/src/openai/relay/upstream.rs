@@ -9,11 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
 
 use super::super::{Endpoint, refusal};
@@ -21,6 +19,7 @@ use super::body::{Reply, ReplyBody};
 use super::call::Call;
 use super::headers;
 use super::metered::{CallMeters, Metered, SharedReading};
+use super::patient::Patient;
 use crate::admission::Hold;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::metrics::Labels;
@@ -56,18 +55,6 @@ struct Inner {
 pub(super) struct Refused {
     kind: ErrorKind,
     message: Arc<str>,
-}
-
-pin_project! {
-    /// A provider's body, for as long as somebody is patient.
-    struct Patient {
-        #[pin]
-        inner: Incoming,
-        provider: Arc<str>,
-        idle: Duration,
-        last: Instant,
-        alarm: Option<Pin<Box<Sleep>>>,
-    }
 }
 
 /// As much of a refusal as is passed on, in bytes.
@@ -174,13 +161,7 @@ impl Inner {
             return self.refused(response).await;
         }
         let (parts, body) = response.into_parts();
-        let patient = Patient {
-            inner: body,
-            provider: Arc::clone(provider),
-            idle: self.endpoint.idle(),
-            last: Instant::now(),
-            alarm: None,
-        };
+        let patient = Patient::new(body, Arc::clone(provider), self.endpoint.idle());
         Ok(self.reply(&parts, ReplyBody::live(patient)).hold(timer))
     }
 
@@ -246,40 +227,5 @@ impl Refused {
 
     pub(super) fn message(&self) -> &Arc<str> {
         &self.message
-    }
-}
-
-// === impl Patient ===
-
-impl Body for Patient {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let this = self.project();
-        if let Poll::Ready(item) = this.inner.poll_frame(cx) {
-            *this.last = Instant::now();
-            return Poll::Ready(
-                item.map(|frame| frame.map_err(|error| refusal::truncated(this.provider).with_source(error))),
-            );
-        }
-        // The alarm is not set anew for each frame: it looks at its own pace when the last one was.
-        let alarm = this.alarm.get_or_insert_with(|| Box::pin(sleep_until(*this.last + *this.idle)));
-        while alarm.as_mut().poll(cx).is_ready() {
-            let until = *this.last + *this.idle;
-            if until <= Instant::now() {
-                return Poll::Ready(Some(Err(refusal::silent(this.provider, Stage::Generate))));
-            }
-            alarm.as_mut().reset(until);
-        }
-        Poll::Pending
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }
