@@ -51,6 +51,9 @@ struct Candidate {
     nearest: f32,
 }
 
+/// How many terms of a list are compared with as many of another in one step.
+const AT_ONCE: usize = 8;
+
 // === impl DiversifyLayer ===
 
 impl DiversifyLayer {
@@ -155,15 +158,34 @@ fn relevance(scores: &[f32]) -> Vec<f32> {
 
 /// Jaccard likeness of two ascending lists, 0 to 1; nothing is like nothing.
 fn likeness(a: &[u32], b: &[u32]) -> f32 {
-    let (mut left, mut right, mut both) = (0, 0, 0_usize);
-    // which of the two goes on is added up and not branched on: no processor can guess it
-    while let (Some(x), Some(y)) = (a.get(left), b.get(right)) {
-        left += usize::from(x <= y);
-        right += usize::from(y <= x);
-        both += usize::from(x == y);
-    }
+    let both = in_both(a, b);
     let either = a.len() + b.len() - both;
     if either == 0 { 0.0 } else { both as f32 / either as f32 }
+}
+
+/// How many terms stand in both of two ascending lists, which have none twice.
+///
+/// A few of one list are compared with a few of the other at once, which takes a fourth of the time of one by one: a processor
+/// has instructions for that. Then those go whose last is the smaller, since what follows in the other list is larger.
+fn in_both(mut a: &[u32], mut b: &[u32]) -> usize {
+    let mut both = [0_u32; AT_ONCE];
+    while let (Some(some), Some(others)) = (a.first_chunk::<AT_ONCE>(), b.first_chunk::<AT_ONCE>()) {
+        for other in others {
+            for (both, one) in both.iter_mut().zip(some) {
+                *both += u32::from(one == other);
+            }
+        }
+        let (last, other) = (some[AT_ONCE - 1], others[AT_ONCE - 1]);
+        a = &a[AT_ONCE * usize::from(last <= other)..];
+        b = &b[AT_ONCE * usize::from(other <= last)..];
+    }
+    let mut both = both.iter().sum::<u32>() as usize;
+    while let ([one, rest @ ..], [other, others @ ..]) = (a, b) {
+        a = if one <= other { rest } else { a };
+        b = if other <= one { others } else { b };
+        both += usize::from(one == other);
+    }
+    both
 }
 
 // === impl DiversifyStage ===
@@ -231,6 +253,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_in_both_is_their_intersection(
+            a in prop::collection::btree_set(0_u32..60, 0..50),
+            b in prop::collection::btree_set(0_u32..60, 0..50),
+        ) {
+            let (first, second): (Vec<u32>, Vec<u32>) = (a.iter().copied().collect(), b.iter().copied().collect());
+            prop_assert_eq!(in_both(&first, &second), a.intersection(&b).count());
+        }
+
         #[test]
         fn agrees_with_the_formula_written_out(
             texts in prop::collection::vec(("[a-f]( [a-f]){0,6}", 0_u8..10), 1..9),

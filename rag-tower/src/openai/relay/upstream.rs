@@ -1,8 +1,6 @@
 //! [`Call`] in, a provider's own reply out: the leaf.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};

@@ -181,7 +181,7 @@ fn counts(text: &str) -> Counts {
     }
     for word in text.split(|c: char| c.is_whitespace() || c.is_ascii_punctuation()).filter(|w| !w.is_empty())
     {
-        pieces(word, |piece| count(Kind::Pieces, fnv1a(piece.as_bytes())));
+        pieces(word, |piece| count(Kind::Pieces, piece));
     }
     all.map(|mut ids| {
         ids.sort_unstable();
@@ -189,21 +189,21 @@ fn counts(text: &str) -> Counts {
     })
 }
 
-/// The pieces of 2 to [`PIECE`] characters, as a reader sees characters, of a word and the space around it.
-fn pieces(word: &str, mut piece: impl FnMut(&str)) {
+/// The hash of each piece of 2 to [`PIECE`] characters, as a reader sees characters, of a word and the space around it.
+fn pieces(word: &str, mut piece: impl FnMut(u64)) {
     let padded = format!(" {word} ");
-    let mut starts: Vec<usize> = match padded.is_ascii() {
+    let mut bounds: Vec<usize> = match padded.is_ascii() {
         true => (0..padded.len()).collect(),
         false => padded.grapheme_indices(true).map(|(at, _)| at).collect(),
     };
-    starts.push(padded.len());
-    for size in 2..=PIECE {
-        if starts.len() <= size {
-            break;
-        }
-        for window in starts.windows(size + 1) {
-            if let [from, .., to] = window {
-                piece(&padded[*from..*to]);
+    bounds.push(padded.len());
+    for at in 0..bounds.len() {
+        // a longer piece begins as the shorter one, and so does its hash
+        let mut hash = fnv1a(b"");
+        for (size, bounds) in (1..=PIECE).zip(bounds[at..].windows(2)) {
+            hash = fnv1a_after(hash, &padded.as_bytes()[bounds[0]..bounds[1]]);
+            if size > 1 {
+                piece(hash);
             }
         }
     }
