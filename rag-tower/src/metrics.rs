@@ -5,6 +5,8 @@
 //! is; the [guide](crate::guide::metrics) has it as a table.
 
 mod catalogue;
+#[cfg(test)]
+pub(crate) mod seen;
 mod tenants;
 
 use std::sync::Arc;

@@ -94,14 +94,7 @@ impl TestDatabase {
 
     /// Registers a tenant with an API key, as an operator does.
     pub async fn register(&self, slug: &str, key: &str) {
-        let hash: String = KeyHash::of(key).as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        let (tenant, id) = (TenantId::named(slug), uuid::Uuid::now_v7());
-        self.run_as_admin(&format!(
-            "INSERT INTO rag_tower.tenants (id, slug, name) VALUES ('{tenant}', '{slug}', '{slug}');
-             INSERT INTO rag_tower.api_keys (id, tenant_id, hash, name, role)
-             VALUES ('{id}', '{tenant}', '\\x{hash}', 'test', 'member')"
-        ))
-        .await;
+        register(&mut self.admin().await, slug, key).await;
     }
 
     /// Runs statements as the superuser.
@@ -118,6 +111,21 @@ pub async fn run(connection: &mut PgConnection, sql: &str) {
     if let Err(error) = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await {
         panic!("{sql}: {error}");
     }
+}
+
+/// Registers a tenant with an API key on a connection of the superuser.
+///
+/// # Panics
+/// When it is there already.
+pub async fn register(admin: &mut PgConnection, slug: &str, key: &str) {
+    let hash: String = KeyHash::of(key).as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let (tenant, id) = (TenantId::named(slug), uuid::Uuid::now_v7());
+    let registered = format!(
+        "INSERT INTO rag_tower.tenants (id, slug, name) VALUES ('{tenant}', '{slug}', '{slug}');
+         INSERT INTO rag_tower.api_keys (id, tenant_id, hash, name, role)
+         VALUES ('{id}', '{tenant}', '\\x{hash}', 'test', 'member')"
+    );
+    run(admin, &registered).await;
 }
 
 async fn connect(url: &str) -> PgConnection {

@@ -1,6 +1,7 @@
 //! The reference server as its users run it: a process of its own, started from nothing, stopped by a signal.
 
-use std::io::{BufRead, BufReader};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -351,4 +352,21 @@ pub fn shared(binary: &str) -> Arc<Server> {
         *shared = Arc::downgrade(&server);
         server
     })
+}
+
+/// Writes a file until the disk is full, and takes so many bytes back.
+pub fn fill(path: &Path, leave: u64) {
+    let mut file = OpenOptions::new().create_new(true).append(true).open(path).expect("a file");
+    for block in [1 << 20, 4096, 1] {
+        let block = vec![1; block];
+        loop {
+            match file.write_all(&block) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    let length = File::metadata(&file).expect("a file").len();
+    file.set_len(length.saturating_sub(leave)).expect("a file");
 }

@@ -165,23 +165,6 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
 }
 
-/// Writes a file until the disk is full, and takes so many bytes back.
-fn fill(path: &Path, leave: u64) {
-    let mut file = OpenOptions::new().create_new(true).append(true).open(path).unwrap();
-    for block in [1 << 20, 4096, 1] {
-        let block = vec![1; block];
-        loop {
-            match file.write_all(&block) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::StorageFull => break,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-    let length = File::metadata(&file).unwrap().len();
-    file.set_len(length.saturating_sub(leave)).unwrap();
-}
-
 /// Runs the command line beside the server, where its disk can be seen, and gives what it said.
 fn beside(server: &Server, arguments: &[&str]) -> String {
     let command = Setup::new(BINARY).on(&server.data).command(arguments);

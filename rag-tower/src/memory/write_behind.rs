@@ -105,6 +105,10 @@ impl<M> Shared<M> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn measure(&self) {
+        metrics::gauge!("rag_memory_queue_depth").set(self.waiting().len() as f64);
+    }
+
     /// Resolves when no turn of the session waits, which is soon: the writer is told.
     async fn settled(&self, scope: &TenantScope, session: SessionId) {
         loop {
@@ -133,6 +137,7 @@ mod tests {
     use super::writer::LINGER;
     use super::*;
     use crate::memory::InMemoryStore;
+    use crate::metrics::seen::Seen;
     use crate::stage::testing::scope;
 
     /// A store whose writes wait for the gate, and fail as they are told.
@@ -227,6 +232,24 @@ mod tests {
         tokio::task::yield_now().await;
         assert_eq!(questions(memory.load(&a, session).await.unwrap()).len(), 1);
         assert!(began.elapsed() < LINGER);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_are_counted_while_the_store_hangs() {
+        let seen = Seen::default();
+        let _recorder = metrics::set_default_local_recorder(&seen);
+        let (gate, store) = Gated::new(0);
+        let (memory, _writer) = spawn_memory_writer(store);
+        let depth = async |waiting: usize| {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert_eq!(seen.gauge("rag_memory_queue_depth"), Some(waiting as f64));
+        };
+        for waiting in 1..5 {
+            memory.append(&scope("a"), SessionId::generate(), turn("q")).await.unwrap();
+            depth(waiting).await;
+        }
+        gate.send_replace(true);
+        depth(0).await;
     }
 
     #[tokio::test(start_paused = true)]

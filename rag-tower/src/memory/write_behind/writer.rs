@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::Shared;
 use crate::error::ErrorKind;
@@ -26,6 +26,8 @@ const BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// How long a batch is tried for while the store is away.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often what waits is measured, also while the store hangs.
+const MEASURED: Duration = Duration::from_secs(1);
 
 /// The task behind a [`WriteBehind`](super::WriteBehind). Dropping it leaves the task running until that store is gone;
 /// to end it in order, call [`shutdown`](Self::shutdown).
@@ -77,6 +79,8 @@ impl<M: MemoryStore> Task<M> {
         let mut writes = FuturesUnordered::new();
         // when what waits is to be written
         let mut due = None;
+        let mut measured = interval(MEASURED);
+        measured.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let deadline = *self.stop.borrow_and_update();
             if deadline.is_some() {
@@ -97,12 +101,14 @@ impl<M: MemoryStore> Task<M> {
                 () = at(due), if writes.len() < WRITES => {}
                 () = self.shared.came.notified() => {}
                 Ok(()) = self.stop.changed() => {}
+                _ = measured.tick() => self.shared.measure(),
                 () = at(deadline) => break,
             }
         }
         drop(writes);
         let lost = self.shared.waiting().clear();
         failed(lost, ErrorKind::Timeout);
+        self.shared.measure();
         self.shared.settled.notify_waiters();
         lost
     }
@@ -110,7 +116,6 @@ impl<M: MemoryStore> Task<M> {
 
 /// Keeps a tenant's turns, in order. One that the store will never take is given up, and none of the others with it.
 async fn write<M: MemoryStore>(shared: Arc<Shared<M>>, turns: Vec<NewTurn>) {
-    metrics::gauge!("rag_memory_queue_depth").set(shared.waiting().len() as f64);
     let (mut left, mut together, mut wait) = (&turns[..], turns.len(), BACKOFF);
     let end = Instant::now() + PATIENCE;
     while !left.is_empty() {
@@ -145,7 +150,7 @@ async fn write<M: MemoryStore>(shared: Arc<Shared<M>>, turns: Vec<NewTurn>) {
     }
     shared.waiting().settle(&turns);
     shared.settled.notify_waiters();
-    metrics::gauge!("rag_memory_queue_depth").set(shared.waiting().len() as f64);
+    shared.measure();
 }
 
 fn failed(turns: usize, kind: ErrorKind) {

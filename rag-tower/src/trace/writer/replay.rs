@@ -1,5 +1,7 @@
 //! Rows that were not written when they came: left to the journal, or held in memory, and tried again.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::batch::Batch;
@@ -33,7 +35,8 @@ impl<T: TraceStore> Task<T> {
         let Some(chunk) = self.on_disk(move |journal| journal.next(limit)).await.flatten() else {
             return self.release().await;
         };
-        match self.courier.write_all(&chunk.rows).await {
+        let courier = Arc::clone(&self.courier);
+        match self.meanwhile(courier.write_all(&chunk.rows)).await {
             Ok(refused) => {
                 self.back(Some(Instant::now()));
                 if chunk.torn > 0 {
@@ -52,7 +55,8 @@ impl<T: TraceStore> Task<T> {
     /// Writes the rows that are held. Nothing older waits.
     async fn release(&mut self) {
         let held = std::mem::take(&mut self.held);
-        match self.courier.write_all(held.rows()).await {
+        let courier = Arc::clone(&self.courier);
+        match self.meanwhile(courier.write_all(held.rows())).await {
             Ok(refused) => {
                 self.back(None);
                 self.done(held, refused).await;

@@ -1,13 +1,13 @@
 //! The loop: rows from the queue to the store.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 
 use super::WriterConfig;
 use super::batch::Batch;
@@ -21,6 +21,9 @@ pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// Batches that are written at once: the store works on one while the next is put into words, and neither waits for the
 /// other's disk.
 pub(super) const LANES: usize = 2;
+
+/// How often what waits is measured, whatever is going on: when the store hangs, that is what there is to see.
+const MEASURED: Duration = Duration::from_secs(1);
 
 pub(super) struct Task<T> {
     pub(super) courier: Arc<Courier<T>>,
@@ -36,6 +39,7 @@ pub(super) struct Task<T> {
     pub(super) replay_wait: Duration,
     /// The last write failed, and rows wait: there is no use in trying others.
     pub(super) away: bool,
+    measured: Interval,
 }
 
 /// What the task does next.
@@ -64,6 +68,8 @@ impl<T: TraceStore> Task<T> {
         stop: watch::Receiver<Option<Instant>>,
         shared: Arc<Shared>,
     ) -> Self {
+        let mut measured = interval(MEASURED);
+        measured.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // a damaged file may have no row that can be told, and is read all the same
         let left = config.journal.as_ref().is_some_and(|journal| journal.bytes() > 0);
         Self {
@@ -76,6 +82,7 @@ impl<T: TraceStore> Task<T> {
             rows,
             stop,
             shared,
+            measured,
         }
     }
 
@@ -127,6 +134,7 @@ impl<T: TraceStore> Task<T> {
                     self.replay_at.get_or_insert_with(Instant::now);
                 }
                 () = stop_changed(&mut self.stop) => {}
+                _ = self.measured.tick() => self.measure(),
                 () = at(deadline) => return Next::End,
             }
         }
@@ -174,8 +182,19 @@ impl<T: TraceStore> Task<T> {
 
     /// Waits for the batches that are being written.
     async fn finish(&mut self, lanes: &mut Lanes) {
-        while let Some(delivered) = lanes.next().await {
+        while let Some(delivered) = self.meanwhile(lanes.next()).await {
             self.settle(delivered).await;
+        }
+    }
+
+    /// Waits for work, and measures meanwhile.
+    pub(super) async fn meanwhile<W: Future>(&mut self, work: W) -> W::Output {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                _ = self.measured.tick() => self.measure(),
+            }
         }
     }
 

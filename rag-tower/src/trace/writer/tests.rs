@@ -4,6 +4,7 @@ use tower::{Layer, ServiceExt};
 
 use crate::ask::{Ask, Question};
 use crate::error::ErrorKind;
+use crate::metrics::seen::Seen;
 use crate::test_util::{Leaf, MemoryTraces};
 use crate::trace::{FileJournal, Fsync, TraceLayer, TraceSink, WhenFull, WriterConfig, spawn_writer};
 
@@ -71,4 +72,26 @@ async fn those_who_account_for_every_answer_refuse_while_the_journal_cannot_be_w
     let stats = writer.shutdown(5 * SECOND).await;
     assert_eq!((stats.opened, stats.lost), (stats.sent + stats.unrecorded, 0));
     assert_eq!((stats.sent, store.rows().len() as u64), (sent, sent));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_measured_while_the_store_hangs() {
+    let seen = Seen::default();
+    let _recorder = metrics::set_default_local_recorder(&seen);
+    let (dir, store) = (tempfile::tempdir().unwrap(), MemoryTraces::new());
+    let journal = FileJournal::open(dir.path(), 1 << 20, Fsync::Never).unwrap();
+    let (sink, writer) = spawn_writer(store.clone(), WriterConfig::default().journal(journal));
+    store.set_hanging(true);
+    // a batch for each lane; what comes then waits in the queue
+    for asks in [1, 1, 7] {
+        finish(&sink, asks).await;
+        tokio::time::sleep(2 * SECOND).await;
+    }
+    assert_eq!(seen.gauge("rag_trace_queue_depth"), Some(7.0));
+    assert!(seen.gauge("rag_trace_journal_bytes") > Some(0.0));
+    store.set_hanging(false);
+    store.reached(9).await;
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!(seen.gauge("rag_trace_queue_depth"), Some(0.0));
+    assert_eq!(writer.shutdown(5 * SECOND).await.lost, 0);
 }
