@@ -1,15 +1,12 @@
 //! The disk of the data directory: read-only, full at the start, or filled while the server runs.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rag_tower_tests::http::DEADLINE;
 use rag_tower_tests::model_stub::{self, ModelStub, Reply, Step};
-use rag_tower_tests::server::{Server, Setup, assert_mounted};
+use rag_tower_tests::server::{Server, Setup, assert_mounted, fill};
 use serde_json::{Value, json};
 use sqlx::Connection;
 
