@@ -71,7 +71,7 @@ async fn until(prometheus: &Prometheus, alerts: &[&str], mut act: impl AsyncFnMu
     }
 }
 
-/// Nothing, for as long as it takes Prometheus to look again.
+/// Half a second passes: time is what alerts are about.
 async fn wait() {
     tokio::time::sleep(Duration::from_millis(500)).await;
 }
