@@ -113,6 +113,34 @@ pub async fn run(connection: &mut PgConnection, sql: &str) {
     }
 }
 
+/// The tenant that nobody is: what whoever looks at a corpus becomes by [`open_hole`].
+pub const STRANGER: uuid::Uuid = uuid::Uuid::from_u128(7);
+
+/// Opens a hole in the schema: whoever looks at a corpus becomes another tenant, [`STRANGER`].
+pub async fn open_hole(admin: &mut PgConnection) {
+    meddle(admin, &format!("PERFORM set_config('rag.tenant_id', '{STRANGER}', true)")).await;
+}
+
+/// Makes each look at a corpus do this to its transaction, as a hole in the schema could.
+pub async fn meddle(admin: &mut PgConnection, what: &str) {
+    let hole = format!(
+        "CREATE OR REPLACE FUNCTION rag_tower.meddle() RETURNS boolean LANGUAGE plpgsql AS
+             $$ BEGIN {what}; RETURN true; END $$;
+         GRANT EXECUTE ON FUNCTION rag_tower.meddle() TO PUBLIC;
+         DROP POLICY IF EXISTS meddle ON rag_tower.corpora;
+         CREATE POLICY meddle ON rag_tower.corpora AS RESTRICTIVE FOR SELECT TO rag_tenant USING (rag_tower.meddle())"
+    );
+    run(admin, &hole).await;
+}
+
+/// Closes the hole again.
+///
+/// # Panics
+/// When there is none.
+pub async fn close_hole(admin: &mut PgConnection) {
+    run(admin, "DROP POLICY meddle ON rag_tower.corpora").await;
+}
+
 /// Registers a tenant with an API key on a connection of the superuser.
 ///
 /// # Panics

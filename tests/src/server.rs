@@ -109,6 +109,19 @@ impl Setup {
         self
     }
 
+    /// A second model server, for when the first fails; its settings are in a file beside the data directory.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    #[must_use]
+    pub fn second_model(self, base_url: &str, model: &str) -> Self {
+        let config = self.data.with_file_name("rag-tower.toml");
+        let provider =
+            format!("[[provider]]\nname = \"second\"\nbase_url = \"{base_url}\"\nmodel = \"{model}\"\n");
+        std::fs::write(&config, provider).expect("a file");
+        self.env("RAG_TOWER_CONFIG", config.to_str().expect("UTF-8"))
+    }
+
     /// A command of this binary with this setup's environment and no other.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {

@@ -10,11 +10,10 @@ use futures_util::{SinkExt, StreamExt};
 use rag_tower_tests::console::{hand_off, rate};
 use rag_tower_tests::http::{Answer, Client, DEADLINE, Events};
 use rag_tower_tests::model_stub::{self, ModelStub, Reply, Step};
-use rag_tower_tests::postgres::run;
+use rag_tower_tests::postgres::{close_hole, open_hole};
 use rag_tower_tests::prometheus::{Prometheus, Series, files, now};
 use rag_tower_tests::server::{Server, Setup};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
@@ -64,7 +63,6 @@ struct Installation {
     stub: ModelStub,
     second: ModelStub,
     prometheus: Prometheus,
-    _folder: TempDir,
 }
 
 /// A query of a panel.
@@ -79,15 +77,8 @@ struct Query {
 impl Installation {
     async fn start() -> Self {
         let (stub, second) = (ModelStub::start().await, ModelStub::start().await);
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("rag-tower.toml");
-        let provider = format!(
-            "[[provider]]\nname = \"second\"\nbase_url = \"{}\"\nmodel = \"{SECOND}\"\n",
-            second.base_url()
-        );
-        std::fs::write(&config, provider).unwrap();
         let server = Setup::new(BINARY)
-            .env("RAG_TOWER_CONFIG", config.to_str().unwrap())
+            .second_model(&second.base_url(), SECOND)
             .env("OPENAI_BASE_URL", stub.base_url())
             .env("OPENAI_MODEL", WRITER)
             .env("ROUTER_MODEL", ROUTER)
@@ -96,7 +87,7 @@ impl Installation {
             .env("RAG_TOWER_CANARY_INTERVAL", "2")
             .start();
         let prometheus = Prometheus::start(server.metrics, "1s").await;
-        Self { server, stub, second, prometheus, _folder: folder }
+        Self { server, stub, second, prometheus }
     }
 
     /// Everything that can happen, once. What is asked differs from wave to wave, where no cache may answer.
@@ -196,18 +187,11 @@ impl Installation {
     /// A hole in the schema, for as long as an ask takes: whoever looks at the corpus becomes another tenant.
     async fn closed(&self, n: usize) {
         let mut admin = self.server.database().await;
-        let open = format!(
-            "CREATE OR REPLACE FUNCTION rag_tower.meddle() RETURNS boolean LANGUAGE plpgsql AS
-                 $$ BEGIN PERFORM set_config('rag.tenant_id', '{}', true); RETURN true; END $$;
-             GRANT EXECUTE ON FUNCTION rag_tower.meddle() TO PUBLIC;
-             CREATE POLICY meddle ON rag_tower.corpora AS RESTRICTIVE FOR SELECT TO rag_tenant USING (rag_tower.meddle())",
-            uuid::Uuid::from_u128(7)
-        );
-        run(&mut admin, &open).await;
+        open_hole(&mut admin).await;
         let asked =
             ask(&self.server.tenant(), &format!("Trung tâm hoàn phí trong những trường hợp nào? ({n})"))
                 .await;
-        run(&mut admin, "DROP POLICY meddle ON rag_tower.corpora").await;
+        close_hole(&mut admin).await;
         let row = self.server.row(asked.json()["trace_id"].as_str().expect("a trace")).await;
         assert_eq!((&row["status"], &row["reason"]), (&json!("FAIL_CLOSED"), &json!("isolation")), "{row}");
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use rag_tower_tests::http::Client;
-use rag_tower_tests::postgres::run;
+use rag_tower_tests::postgres::{STRANGER, open_hole};
 use rag_tower_tests::server::{Server, Setup, shared};
 use serde_json::{Value, json};
 
@@ -108,22 +108,15 @@ async fn an_answer_that_is_withheld_for_want_of_knowledge_was_searched_for() {
 async fn a_database_that_is_another_tenant_fails_closed_and_says_who_it_was() {
     let server = Setup::new(BINARY).start();
     let (_, fine) = ask(&server, &server.tenant(), "Trung tâm hoàn học phí trong trường hợp nào?").await;
-    let stranger = uuid::Uuid::from_u128(7).to_string();
-    // a hole in the schema that opens while the server runs: whoever looks at the corpus becomes another tenant
-    let hole = format!(
-        "CREATE FUNCTION rag_tower.meddle() RETURNS boolean LANGUAGE plpgsql AS
-             $$ BEGIN PERFORM set_config('rag.tenant_id', '{stranger}', true); RETURN true; END $$;
-         GRANT EXECUTE ON FUNCTION rag_tower.meddle() TO PUBLIC;
-         CREATE POLICY meddle ON rag_tower.corpora AS RESTRICTIVE FOR SELECT TO rag_tenant USING (rag_tower.meddle())"
-    );
-    run(&mut server.database().await, &hole).await;
+    // it opens while the server runs
+    open_hole(&mut server.database().await).await;
     let (answer, row) =
         ask(&server, &server.tenant(), "Trung tâm hoàn phí trong những trường hợp nào?").await;
     assert_eq!((&row["status"], &row["reason"]), (&json!("FAIL_CLOSED"), &json!("isolation")), "{row}");
     assert_eq!(answer["sources"], json!([]), "{answer}");
     let receipt = &row["receipt"];
     assert_eq!(receipt["verdict"], "foreign", "{row}");
-    assert_eq!(receipt["database"], json!({"role": "rag_tenant", "tenant_setting": stranger}), "{row}");
+    assert_eq!(receipt["database"], json!({"role": "rag_tenant", "tenant_setting": STRANGER}), "{row}");
     assert_eq!(
         (&receipt["received"], &receipt["admitted"]),
         (&json!(0), &json!(0)),

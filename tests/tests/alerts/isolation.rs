@@ -1,6 +1,6 @@
 //! A hole in the schema: whoever looks at the corpus becomes another tenant.
 
-use rag_tower_tests::postgres::run;
+use rag_tower_tests::postgres::open_hole;
 use rag_tower_tests::server::Setup;
 
 use super::{BINARY, Watched, ask, wait};
@@ -13,14 +13,7 @@ const HOLE: &[&str] = &["IsolationViolated", "FailedClosed", "IsolationAuditNotO
 async fn a_hole_between_tenants() {
     let watched = Watched::start(Setup::new(BINARY).env("RAG_TOWER_CANARY_INTERVAL", "1")).await;
     let mut admin = watched.server.database().await;
-    let open = format!(
-        "CREATE FUNCTION rag_tower.meddle() RETURNS boolean LANGUAGE plpgsql AS
-             $$ BEGIN PERFORM set_config('rag.tenant_id', '{}', true); RETURN true; END $$;
-         GRANT EXECUTE ON FUNCTION rag_tower.meddle() TO PUBLIC;
-         CREATE POLICY meddle ON rag_tower.corpora AS RESTRICTIVE FOR SELECT TO rag_tenant USING (rag_tower.meddle())",
-        uuid::Uuid::from_u128(7)
-    );
-    run(&mut admin, &open).await;
+    open_hole(&mut admin).await;
     let tenant = watched.server.tenant();
     watched
         .until(HOLE, async |n| {

@@ -24,30 +24,23 @@ fn answer(tokens: u64) -> Reply {
     Reply::stream(frames.into_iter().chain([model_stub::usage(tokens, 10), model_stub::done()]))
 }
 
-async fn watched(stub: &ModelStub, second: &ModelStub) -> (Watched, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("rag-tower.toml");
-    let provider = format!(
-        "[[provider]]\nname = \"second\"\nbase_url = \"{}\"\nmodel = \"{SECOND}\"\n",
-        second.base_url()
-    );
-    std::fs::write(&config, provider).unwrap();
+async fn watched(stub: &ModelStub, second: &ModelStub) -> Watched {
     let setup = Setup::new(BINARY)
-        .env("RAG_TOWER_CONFIG", config.to_str().unwrap())
+        .second_model(&second.base_url(), SECOND)
         .env("OPENAI_BASE_URL", stub.base_url())
         .env("OPENAI_MODEL", WRITER);
     let watched = Watched::start(setup).await;
     let price = json!({"model": WRITER, "effective_from": "2020-01-01", "input_per_million": 1, "output_per_million": 1});
     let priced = watched.server.owner().await.post("/owner/api/prices", &price).await;
     assert_eq!(priced.status, 201, "{}", priced.text());
-    (watched, folder)
+    watched
 }
 
 /// One after the other: a model that is slow makes no error, and one that fails is not slow.
 #[tokio::test(flavor = "multi_thread")]
 async fn models_that_are_slow_and_models_that_fail() {
     let (stub, second) = (ModelStub::start_fast().await, ModelStub::start_fast().await);
-    let (watched, _folder) = watched(&stub, &second).await;
+    let watched = watched(&stub, &second).await;
     let tenant = watched.server.tenant();
 
     stub.always(answer(10).after(Duration::from_secs(6)));
@@ -79,7 +72,7 @@ async fn models_that_are_slow_and_models_that_fail() {
 #[tokio::test(flavor = "multi_thread")]
 async fn models_without_a_price_and_models_that_cost_more_than_before() {
     let (stub, second) = (ModelStub::start_fast().await, ModelStub::start_fast().await);
-    let (watched, _folder) = watched(&stub, &second).await;
+    let watched = watched(&stub, &second).await;
     let tenant = watched.server.tenant();
 
     stub.always(Reply::refused(500, "server_error", "boom"));

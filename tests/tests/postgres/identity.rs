@@ -9,21 +9,9 @@ use rag_tower::port::{Chunk, ChunkStore, Document, DocumentStore, Hit, ReadPassa
 use rag_tower::postgres::{Database, PgDocuments, PgResolver, TenantTx};
 use rag_tower::tenant::{ApiKeys, BranchId, KeyHash, TenantId};
 use rag_tower::{Error, ErrorKind, TenantScope};
-use rag_tower_tests::postgres::{TestDatabase, run};
+use rag_tower_tests::postgres::{TestDatabase, close_hole, meddle, run};
 
 use super::support::{id_of, scope};
-
-/// Makes each look at a corpus do this to its transaction, as a hole in the schema could.
-async fn meddle(database: &TestDatabase, what: &str) {
-    let sql = format!(
-        "CREATE OR REPLACE FUNCTION rag_tower.meddle() RETURNS boolean LANGUAGE plpgsql AS
-             $$ BEGIN {what}; RETURN true; END $$;
-         GRANT EXECUTE ON FUNCTION rag_tower.meddle() TO PUBLIC;
-         DROP POLICY IF EXISTS meddle ON rag_tower.corpora;
-         CREATE POLICY meddle ON rag_tower.corpora AS RESTRICTIVE FOR SELECT TO rag_tenant USING (rag_tower.meddle())"
-    );
-    database.run_as_admin(&sql).await;
-}
 
 /// One chunk of tenant `a`, and what reads it.
 struct Fees {
@@ -252,7 +240,7 @@ async fn a_transaction_that_is_not_the_tenants_gives_nothing_not_even_what_is_kn
         ("PERFORM set_config('role', 'rag_owner', true)".into(), "rag_owner", &*id_of("a").to_string()),
     ];
     for (what, role, tenant) in &lies {
-        meddle(&database, what).await;
+        meddle(&mut database.admin().await, what).await;
         for scope in [scope("a"), with_key(&keys, "a").await] {
             let refused = fees.read_with(&scope).await.unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::Isolation, "{what}");
@@ -261,7 +249,7 @@ async fn a_transaction_that_is_not_the_tenants_gives_nothing_not_even_what_is_kn
             assert!(!refused.to_string().contains(&other), "a caller is told nothing of it: {refused}");
         }
     }
-    database.run_as_admin("DROP POLICY meddle ON rag_tower.corpora").await;
+    close_hole(&mut database.admin().await).await;
     assert_eq!(fees.read("a").await.unwrap().len(), 1);
     assert_eq!(fees.read_with(&with_key(&keys, "a").await).await.unwrap().len(), 1);
 }
