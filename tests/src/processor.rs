@@ -49,7 +49,11 @@ fn memory(pid: u32, of: impl Fn(u32) -> Option<f64>) -> (f64, f64) {
 }
 
 /// All processes below one.
-fn descendants(pid: u32) -> Vec<u32> {
+///
+/// # Panics
+/// Where there is no `/proc`.
+#[must_use]
+pub fn descendants(pid: u32) -> Vec<u32> {
     let all: Vec<(u32, u32)> = std::fs::read_dir("/proc")
         .expect("/proc")
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())

@@ -1,6 +1,5 @@
 //! A real Prometheus, started from a configuration such as the repository's, and asked over its HTTP API.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -22,7 +21,7 @@ const NEEDED: &str = "Prometheus is needed for this test: apt install prometheus
 pub struct Prometheus {
     client: Client,
     child: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// One series of an answer: its labels, and its values by time.
@@ -86,22 +85,19 @@ impl Prometheus {
     /// # Panics
     /// When it is not there, or does not start.
     pub async fn start(target: SocketAddr, every: &str) -> Self {
-        let targets = std::fs::read_to_string(folder().join("targets/rag-tower.yml")).expect("targets");
-        let targets = replaced(&targets, "127.0.0.1:9464", &target.to_string());
-        Self::with(&targets, every, |rules| rules).await
+        Self::with(target, every, |rules| rules).await
     }
 
-    /// Starts it on one target, the only one of a job, with rules for which an hour is a minute ([`quicker`]): what is told
+    /// Starts it on one target with rules for which an hour is a minute ([`quicker`]): what is told
     /// after a quarter of an hour is told after 15 seconds.
     ///
     /// # Panics
     /// When it is not there, or does not start.
-    pub async fn quick(job: &str, target: SocketAddr) -> Self {
-        let targets = format!("- targets: [\"{target}\"]\n  labels: {{job: {job}}}\n");
-        Self::with(&targets, "1s", |rules| quicker(&rules)).await
+    pub async fn quick(target: SocketAddr) -> Self {
+        Self::with(target, "1s", |rules| quicker(&rules)).await
     }
 
-    async fn with(targets: &str, every: &str, rules: impl Fn(String) -> String) -> Self {
+    async fn with(target: SocketAddr, every: &str, rules: impl Fn(String) -> String) -> Self {
         let own = tempfile::tempdir().expect("a temporary directory");
         let put = |name: &str, text: &str| {
             let path = own.path().join(name);
@@ -110,7 +106,8 @@ impl Prometheus {
         };
         let read = |name: &str| std::fs::read_to_string(folder().join(name)).expect(name);
         put("prometheus.yml", &replaced(&read("prometheus.yml"), ": 15s", &format!(": {every}")));
-        put("targets/rag-tower.yml", targets);
+        let targets = "targets/rag-tower.yml";
+        put(targets, &replaced(&read(targets), "127.0.0.1:9464", &target.to_string()));
         for file in files("rules", "yml") {
             let name = format!("rules/{}", name(&file));
             put(&name, &rules(read(&name)));
@@ -138,7 +135,7 @@ impl Prometheus {
             address.unwrap_or_else(|| panic!("Prometheus did not start:\n{said}"))
         });
         let started =
-            Self { client: Client::new(found.await.expect("a running Prometheus")), child, _folder: own };
+            Self { client: Client::new(found.await.expect("a running Prometheus")), child, folder: own };
         started.until("ready", async |own| own.client.get("/-/ready").await.status == 200).await;
         started
     }
@@ -174,11 +171,27 @@ impl Prometheus {
         body["data"].clone()
     }
 
-    /// The alerts that have fired since the start, by name.
-    pub async fn fired(&self) -> BTreeSet<String> {
-        let query = "count by (alertname) (count_over_time(ALERTS{alertstate=\"firing\"}[1h]))";
-        let found = self.at(query, now()).await;
-        found.iter().map(|alert| alert.labels["alertname"].as_str().expect("a name").to_owned()).collect()
+    /// Takes its targets away: there is nobody to look at any more.
+    ///
+    /// # Panics
+    /// When its file cannot be written.
+    pub fn forget(&self) {
+        std::fs::write(self.folder.path().join("targets/rag-tower.yml"), "[]\n").expect("targets");
+    }
+
+    /// True when no alert is firing.
+    pub async fn is_quiet(&self) -> bool {
+        let alerts = self.get("/api/v1/alerts").await;
+        alerts["alerts"].as_array().expect("alerts").iter().all(|alert| alert["state"] != "firing")
+    }
+
+    /// True when an alert, by its name or as a selector such as `Stale{check="canary"}`, has fired since a moment.
+    pub async fn fired(&self, alert: &str, since: f64) -> bool {
+        let (name, labels) = alert.split_once('{').unwrap_or((alert, "}"));
+        let now = now();
+        let firing = format!("ALERTS{{alertname=\"{name}\",alertstate=\"firing\",{labels}");
+        let query = format!("count_over_time({firing}[{}ms])", ((now - since) * 1000.0).max(1.0) as u64);
+        !self.at(&query, now).await.is_empty()
     }
 
     /// Waits until that many scrapes that began after this call have been stored.

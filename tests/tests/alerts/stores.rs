@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use rag_tower_tests::http::Client;
 use rag_tower_tests::postgres::run;
-use rag_tower_tests::prometheus::Prometheus;
+use rag_tower_tests::processor::descendants;
 use rag_tower_tests::server::{Server, Setup, assert_mounted, fill};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::{BINARY, Watched, ask, until, wait};
+use super::{BINARY, Watched, ask, now, until, wait};
 
 pub(super) const ALERTS: &[&[&str]] =
     &[DEEP, LOCKED, FORGETFUL, REFUSED, PILED, CROWDED, SLOW, STARVED, AWAY, GONE, NOBODY, FULL, TOMORROW];
@@ -23,7 +23,9 @@ const PILED: &[&str] = &["RequestsPileUp"];
 const CROWDED: &[&str] = &["DatabasePoolExhausted"];
 const SLOW: &[&str] = &["TraceWritesSlow"];
 const STARVED: &[&str] = &["LayersSlow"];
-const AWAY: &[&str] = &["DependencyDown", "RollupsBehind", "IsolationCanaryStale", "IsolationAuditStale"];
+/// The catalog is looked at each real hour, but canaries ask each second until they cannot.
+const AWAY: &[&str] =
+    &["DependencyDown", "RollupsBehind", "IsolationCanaryStale", "IsolationAuditStale{check=\"canary\"}"];
 const GONE: &[&str] = &["ServerDown"];
 const NOBODY: &[&str] = &["NoServer"];
 const FULL: &[&str] = &["TraceJournalCannotBeWritten"];
@@ -46,20 +48,18 @@ async fn asks(tenant: &Client, each: usize, at_once: usize, body: &Value) {
 }
 
 /// Processes that do not run until this is dropped.
-struct Stopped(Vec<String>);
+struct Stopped(Vec<u32>);
 
 impl Stopped {
     /// The server's own Postgres, all of it.
     fn postgres(server: &Server) -> Self {
         let file = server.own_data().join("postgres/data/postmaster.pid");
-        let own = std::fs::read_to_string(file).unwrap().lines().next().unwrap().to_owned();
+        let own = std::fs::read_to_string(file).unwrap().lines().next().unwrap().parse().unwrap();
         // first the one that starts others
-        signal("STOP", std::slice::from_ref(&own));
-        let children = Command::new("pgrep").args(["-P", &own]).output().unwrap();
-        let children: Vec<_> =
-            String::from_utf8(children.stdout).unwrap().lines().map(str::to_owned).collect();
-        signal("STOP", &children);
-        Self([vec![own], children].concat())
+        signal("STOP", &[own]);
+        let others = descendants(own);
+        signal("STOP", &others);
+        Self([vec![own], others].concat())
     }
 }
 
@@ -69,9 +69,9 @@ impl Drop for Stopped {
     }
 }
 
-fn signal(name: &str, processes: &[String]) {
+fn signal(name: &str, processes: &[u32]) {
     // one that has ended meanwhile needs none
-    let _ = Command::new("kill").arg(format!("-{name}")).args(processes).status();
+    let _ = Command::new("kill").arg(format!("-{name}")).args(processes.iter().map(u32::to_string)).status();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,7 +149,7 @@ async fn a_table_that_is_slow_and_a_server_without_time() {
     run(&mut admin, "ROLLBACK").await;
     piled.join_all().await;
 
-    let own = [server.pid().to_string()];
+    let own = [server.pid()];
     watched
         .until(STARVED, async |n| {
             let other = json!({"question": format!("{QUESTION} ({n})")});
@@ -171,18 +171,17 @@ async fn postgres_that_is_away_and_then_the_server_too() {
     let watched = Watched::start(Setup::new(BINARY).env("RAG_TOWER_CANARY_INTERVAL", "1")).await;
     // long enough for the canaries to have asked
     let checked = "rag_isolation_audit_timestamp_seconds{check=\"canary\"} > 0";
-    let now = rag_tower_tests::prometheus::now;
     watched.prometheus.until("a canary", async |own| !own.at(checked, now()).await.is_empty()).await;
 
     let stopped = Stopped::postgres(&watched.server);
     watched.until(AWAY, async |_| wait().await).await;
     drop(stopped);
-    let Watched { server, prometheus } = watched;
-    let nobody = Prometheus::quick("somebody-else", server.metrics).await;
+    let Watched { server, prometheus, quiet } = watched;
     let (status, output, _) = server.stop();
     assert!(status.success(), "{output}");
-    until(&prometheus, GONE, async |_| wait().await).await;
-    until(&nobody, NOBODY, async |_| wait().await).await;
+    until(&prometheus, quiet, GONE, async |_| wait().await).await;
+    prometheus.forget();
+    until(&prometheus, quiet, NOBODY, async |_| wait().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
